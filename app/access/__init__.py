@@ -1,0 +1,1 @@
+"""Who is at the door: the Cloudflare Access assertion, verified."""

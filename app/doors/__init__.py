@@ -1,0 +1,1 @@
+"""What may come in, and as whom: one ASGI layer per listener."""

@@ -1,0 +1,1 @@
+"""The Brain: notes, what they are and the tools that work on them."""

@@ -1,0 +1,1 @@
+"""A stand-in for Cloudflare Access and its edge, for `make demo` and the tests."""

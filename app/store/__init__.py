@@ -1,0 +1,1 @@
+"""One database: engine, tables, migrations, and the stores on them."""
