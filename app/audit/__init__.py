@@ -1,0 +1,1 @@
+"""Who did what: every decision and refusal is one event."""
