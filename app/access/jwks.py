@@ -93,11 +93,13 @@ class KeySet:
     async def _unknown_key(self, kid: str) -> RSAPublicKey:
         """A kid of first sight may be the new key of a rotation: one look, then the cooldown."""
         if self._may_look(kid):
+            joined = self._fetching is not None  # one that began before this kid was seen proves nothing
             self._asked_at = self._now()
             await asyncio.shield(self._fetch())
             if (key := self._set.keys.get(kid)) is not None:
                 return key
-            self._remember_unknown(kid)
+            if not joined:
+                self._remember_unknown(kid)
         if self._failed_at > self._set.fetched_at:
             raise KeysUnavailable(f"kid is new and {self._url} does not answer", retry_after=int(COOLDOWN))
         raise AssertionRefused("kid_unknown")
