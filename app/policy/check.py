@@ -1,0 +1,122 @@
+"""What is wrong with a policy that reads well: names that do not exist, rules that change nothing."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from app.policy.decide import expand
+from app.policy.rules import EVERYTHING, Policy, Rule, fits
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """What a policy needs to know of a tool."""
+
+    name: str
+    read_only: bool
+    schema: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def arguments(self) -> frozenset[str]:
+        return frozenset(self.schema.get("properties", {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An `error` makes a rule or scope not mean what it says; a `warning` is worth a look."""
+
+    level: Literal["error", "warning"]
+    place: str
+    what: str
+
+
+def check(policy: Policy, tools: Iterable[Tool]) -> tuple[Finding, ...]:
+    """All findings, errors first."""
+    known = {tool.name: tool for tool in tools}
+    found = [
+        *_unknown_tools(policy, known),
+        *_limits(policy, known),
+        *_cases(policy, known),
+        *_empty(policy),
+        *_shadowed(policy),
+    ]
+    return tuple(sorted(found, key=lambda finding: finding.level))
+
+
+def _unknown_tools(policy: Policy, known: Mapping[str, Tool]) -> Iterator[Finding]:
+    for scope in policy.own_scopes:
+        for pattern in scope.tools:
+            if not any(fits(pattern, name) for name in known):
+                yield Finding("error", f"scopes.{scope.name}.tools", _no_tool(pattern, known))
+
+
+def _limits(policy: Policy, known: Mapping[str, Tool]) -> Iterator[Finding]:
+    for rule in policy.rules:
+        for limit in rule.limits:
+            place = f"rule {rule.name}, limit on {limit.tool}"
+            named = [tool for name, tool in known.items() if fits(limit.tool, name)]
+            if not named:
+                yield Finding("error", place, _no_tool(limit.tool, known))
+            for tool in named:
+                if limit.arg not in tool.arguments:
+                    has = ", ".join(sorted(tool.arguments)) or "none"
+                    yield Finding("error", place, f"{tool.name} has no argument `{limit.arg}`; it has: {has}")
+
+
+def _cases(policy: Policy, known: Mapping[str, Tool]) -> Iterator[Finding]:
+    for case in policy.cases:
+        if case.tool not in known:
+            yield Finding("error", f"case as {case.who}", _no_tool(case.tool, known))
+
+
+def _empty(policy: Policy) -> Iterator[Finding]:
+    for rule in policy.rules:
+        if not rule.scopes:
+            yield Finding("warning", f"rule {rule.name}", "gives no scope, so it changes nothing")
+    used = frozenset[str]().union(policy.lan, *(rule.scopes for rule in policy.rules))
+    for scope in policy.own_scopes:
+        if scope.name not in used and EVERYTHING not in used:
+            yield Finding("warning", f"scopes.{scope.name}", "no rule gives it: nobody may use its tools")
+
+
+def _shadowed(policy: Policy) -> Iterator[Finding]:
+    for rule in policy.rules:
+        for wider in policy.rules:
+            if wider is not rule and _covers(policy, wider, rule):
+                yield Finding(
+                    "warning", f"rule {rule.name}", f"gives nothing that {wider.name} does not give already"
+                )
+                break
+
+
+def _covers(policy: Policy, wider: Rule, rule: Rule) -> bool:
+    if wider.limits or not expand(policy, rule.scopes) <= expand(policy, wider.scopes):
+        return False
+    if "*" not in wider.spaces and not set(rule.spaces) <= set(wider.spaces):
+        return False
+    people = wider.any_person or (
+        not rule.any_person
+        and rule.groups <= wider.groups
+        and rule.domains <= wider.domains
+        and all(e in wider.emails or e.rpartition("@")[2] in wider.domains for e in rule.emails)
+    )
+    if not people or not rule.service_tokens <= wider.service_tokens:
+        return False
+    # Two rules that say the same: only the later one is too much.
+    return not _covers_back(policy, wider, rule) or policy.rules.index(wider) < policy.rules.index(rule)
+
+
+def _covers_back(policy: Policy, wider: Rule, rule: Rule) -> bool:
+    same = ("emails", "domains", "groups", "service_tokens", "any_person", "spaces", "limits")
+    return all(getattr(wider, name) == getattr(rule, name) for name in same) and expand(
+        policy, wider.scopes
+    ) == expand(policy, rule.scopes)
+
+
+def _no_tool(name: str, known: Mapping[str, Tool]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean `{close[0]}`?" if close else "`brain policy explain --as lan` lists the tools"
+    return f"no tool is named `{name}`; {hint}"

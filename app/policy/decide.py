@@ -1,0 +1,187 @@
+"""The one decision: may this principal do this operation, and why.
+
+Listing and calling ask the same function, so what is listed can be called (up to limits on arguments).
+`brain policy explain` prints the value made here; nothing else computes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from app.notes.models import Spaces
+from app.policy.arguments import Limit
+from app.policy.rules import EVERYTHING, READ, WRITE, Kind, Policy, fits
+from app.principal import Principal
+
+WHOAMI = "whoami"
+NO_SPACES = Spaces()
+_CACHED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A list entry or a call. `arguments` is None where none are known (a list, an explanation)."""
+
+    kind: Kind
+    name: str
+    read_only: bool = True  # a tool's readOnlyHint; resources and prompts read
+    arguments: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A rule that applies, with what it gives. `scopes` has the hierarchy worked in."""
+
+    rule: str
+    reason: str
+    scopes: frozenset[str]
+    spaces: tuple[str, ...]
+    limits: tuple[Limit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """Everything the policy grants one principal, before any token narrows it."""
+
+    matches: tuple[Match, ...]
+    scopes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`scopes_needed`: any one of these would do. `rules`: those that allowed it, or would have.
+
+    `consent_would_help`: the ceiling allows it, only the token's scopes do not. `limits`: what calls
+    must keep to, where every rule that allows the operation has limits.
+    """
+
+    allowed: bool
+    operation: Operation
+    scopes_needed: tuple[str, ...]
+    scopes: frozenset[str]
+    rules: tuple[str, ...]
+    reasons: tuple[str, ...]
+    spaces: Spaces = NO_SPACES
+    limits: tuple[str, ...] = ()
+    consent_would_help: bool = False
+
+
+def decide(policy: Policy, principal: Principal, operation: Operation) -> Decision:
+    """The decision, with its reasons. Never raises."""
+    granted = ceiling(policy, principal)
+    scopes = effective_scopes(policy, principal)
+    needed = scopes_needed(policy, operation.kind, operation.name, operation.read_only)
+    giving = tuple(match for match in granted.matches if not match.scopes.isdisjoint(needed))
+    if operation.kind == "tool" and operation.name == WHOAMI:
+        return Decision(True, operation, (), scopes, (), ("open to everybody who is known",), Spaces())
+    if not giving:
+        return Decision(False, operation, needed, scopes, (), (_why_not(granted, needed),))
+    rules = tuple(match.rule for match in giving)
+    if scopes.isdisjoint(needed):
+        why = f"the client's token lacks {' or '.join(needed)}"
+        return Decision(False, operation, needed, scopes, rules, (why,), consent_would_help=True)
+    return _within_limits(operation, needed, scopes, giving, principal)
+
+
+def _within_limits(
+    operation: Operation,
+    needed: tuple[str, ...],
+    scopes: frozenset[str],
+    giving: tuple[Match, ...],
+    principal: Principal,
+) -> Decision:
+    """Rules only add: one rule whose limits the arguments keep is enough."""
+    broken = {match: _broken_limits(match, operation) for match in giving}
+    open_matches = tuple(match for match in giving if not broken[match])
+    if not open_matches:
+        reasons = tuple(f"{m.rule}: {limit.describe()}" for m in giving for limit in broken[m])
+        rules = tuple(match.rule for match in giving)
+        return Decision(False, operation, needed, scopes, rules, reasons)
+    return Decision(
+        True,
+        operation,
+        needed,
+        scopes,
+        tuple(match.rule for match in open_matches),
+        tuple(f"{match.rule}: {match.reason}" for match in open_matches),
+        _spaces(open_matches, principal),
+        _limits_to_tell(open_matches, operation),
+    )
+
+
+def _limits_of(match: Match, operation: Operation) -> tuple[Limit, ...]:
+    if operation.kind != "tool":
+        return ()
+    return tuple(limit for limit in match.limits if fits(limit.tool, operation.name))
+
+
+def _broken_limits(match: Match, operation: Operation) -> tuple[Limit, ...]:
+    arguments = operation.arguments
+    if arguments is None or not match.limits:
+        return ()
+    return tuple(limit for limit in _limits_of(match, operation) if not limit.allows(arguments))
+
+
+def _limits_to_tell(matches: tuple[Match, ...], operation: Operation) -> tuple[str, ...]:
+    """None at all if one rule is without limits for this tool; else each rule's, joined."""
+    told = [" and ".join(limit.describe() for limit in _limits_of(m, operation)) for m in matches]
+    return tuple(dict.fromkeys(told)) if all(told) else ()
+
+
+@lru_cache(maxsize=_CACHED)
+def ceiling(policy: Policy, principal: Principal) -> Ceiling:
+    """What the policy grants `principal`: the LAN's line, or every rule that applies."""
+    if principal.kind == "lan":
+        everything = expand(policy, policy.lan)
+        match = Match("lan", "came in by the LAN door", everything, ("*", "~*"), ())
+        return Ceiling((match,), everything)
+    matches = tuple(
+        Match(rule.name, reason, expand(policy, rule.scopes), rule.spaces, rule.limits)
+        for rule in policy.rules
+        if (reason := rule.reason(principal)) is not None
+    )
+    return Ceiling(matches, frozenset().union(*(match.scopes for match in matches)))
+
+
+@lru_cache(maxsize=_CACHED)
+def effective_scopes(policy: Policy, principal: Principal) -> frozenset[str]:
+    """The ceiling, narrowed by the token's scopes where a token is used."""
+    granted = ceiling(policy, principal).scopes
+    if principal.token_scopes is None:
+        return granted
+    return granted & expand(policy, principal.token_scopes)
+
+
+def expand(policy: Policy, scopes: frozenset[str]) -> frozenset[str]:
+    """The hierarchy worked in: `*` is every scope, writing implies reading."""
+    if EVERYTHING in scopes:
+        return frozenset(policy.scope_names())
+    return scopes | {READ} if WRITE in scopes else scopes
+
+
+@lru_cache(maxsize=_CACHED)
+def scopes_needed(policy: Policy, kind: Kind, name: str, read_only: bool) -> tuple[str, ...]:
+    """Any one of these opens the operation. An own scope takes its names out of the built-in classes."""
+    own = tuple(scope.name for scope in policy.own_scopes if scope.covers(kind, name))
+    if own:
+        return own
+    return (READ,) if kind != "tool" or read_only else (WRITE,)
+
+
+def _why_not(granted: Ceiling, needed: tuple[str, ...]) -> str:
+    if not granted.matches:
+        return "no rule of the policy names this principal"
+    has = ", ".join(sorted(granted.scopes)) or "nothing"
+    return f"needs {' or '.join(needed)}; its rules grant {has}"
+
+
+def _spaces(matches: tuple[Match, ...], principal: Principal) -> Spaces:
+    """`*` is every shared space and one's own; another person's own must be named in full."""
+    named = {space for match in matches for space in match.spaces}
+    own = principal.own_space
+    opens_own = own is not None and not named.isdisjoint({"*", "~"})
+    names = frozenset(named - {"*", "~", "~*"}) | (frozenset({own}) if own and opens_own else frozenset())
+    return Spaces(every="~*" in named, shared="*" in named, names=names)

@@ -1,0 +1,71 @@
+"""The policy file on disk: read at the start, read again when it changes, never replaced by a broken one."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from app.policy.parse import PolicyInvalid, parse
+from app.policy.rules import NO_POLICY, Policy
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 0.5  # seconds between two looks at the file, so that a change counts within one second
+
+_Stamp = tuple[int, int, int]
+
+
+class PolicyFile:
+    """`current()` is the policy in force; `problem` says why a newer file is not, or is None."""
+
+    def __init__(self, path: Path, now: Callable[[], float]) -> None:
+        """Raises PolicyInvalid: a server must not start on a broken file."""
+        self._path, self._now = path, now
+        self._stamp = _stamp(path)
+        self._policy = NO_POLICY if self._stamp is None else _load(path)
+        self._looked_at = now()
+        self.problem: str | None = None
+
+    def current(self) -> Policy:
+        now = self._now()
+        if now - self._looked_at >= LOOK_EVERY or now < self._looked_at:
+            self._looked_at = now
+            self._look()
+        return self._policy
+
+    def _look(self) -> None:
+        stamp = _stamp(self._path)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        if stamp is None:
+            self._keep("the file is gone")
+            return
+        try:
+            self._policy = _load(self._path)
+        except PolicyInvalid as invalid:
+            self._keep(invalid.public)
+        else:
+            self.problem = None
+            log.warning("policy reloaded from %s: %d rules", self._path, len(self._policy.rules))
+
+    def _keep(self, problem: str) -> None:
+        self.problem = problem
+        log.error("THE OLD POLICY STAYS IN FORCE, %s is not usable: %s", self._path, problem)
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    try:
+        seen = os.stat(path)
+    except OSError:
+        return None
+    return seen.st_mtime_ns, seen.st_size, seen.st_ino
+
+
+def _load(path: Path) -> Policy:
+    try:
+        return parse(path.read_bytes())
+    except OSError as problem:
+        raise PolicyInvalid([f"{path} cannot be read: {problem.strerror}"]) from None
