@@ -1,0 +1,66 @@
+"""How the certs endpoint answers: well, or in one of the ways that a client of it must survive."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from starlette.responses import RedirectResponse, Response
+
+KeySet = Callable[[], Mapping[str, Any]]
+
+
+class CertsEndpoint:
+    """Counts its requests and answers in the mode that was set last. Every mode ends with `normal()`.
+
+    To refuse connections altogether, stop its server: `Running.refuse_access()`.
+    """
+
+    def __init__(self, key_set: KeySet) -> None:
+        self.requests = 0
+        self._key_set = key_set
+        self._hold: asyncio.Event | None = None
+        self._answer = self._published
+
+    def normal(self) -> None:
+        """Answer with the team's keys, and let go whoever waits."""
+        self._answer = self._published
+        self.release()
+
+    def unavailable(self, status: int = 503) -> None:
+        self._answer = lambda: Response(status_code=status)
+
+    def redirect(self, url: str) -> None:
+        self._answer = lambda: RedirectResponse(url, 302)
+
+    def oversized(self, size: int = 8 * 1024 * 1024) -> None:
+        """A well-formed key set with the right keys, padded to at least `size` bytes."""
+        self._answer = lambda: _json({**self._key_set(), "padding": "x" * size})
+
+    def answers(self, body: bytes, *, content_type: str = "application/json", status: int = 200) -> None:
+        """Any body: a captive portal's page, half a document, an empty key set."""
+        self._answer = lambda: Response(body, status, media_type=content_type)
+
+    def hold(self) -> None:
+        """Slow: accept requests and leave them unanswered until `release()` or `normal()`."""
+        self._hold = asyncio.Event()
+
+    def release(self) -> None:
+        if self._hold is not None:
+            self._hold.set()
+            self._hold = None
+
+    async def respond(self) -> Response:
+        self.requests += 1
+        if self._hold is not None:
+            await self._hold.wait()
+        return self._answer()
+
+    def _published(self) -> Response:
+        return _json(self._key_set())
+
+
+def _json(document: Mapping[str, Any]) -> Response:
+    return Response(json.dumps(document), media_type="application/json")
