@@ -20,11 +20,15 @@ CLIENT_ID, CLIENT_SECRET = "cf-access-client-id", "cf-access-client-secret"
 
 @dataclass(frozen=True)
 class Admitted:
-    """What the edge tells the origin. `email` is None for a service token, `cookie` is one to set."""
+    """What the edge tells the origin. `email` is None for a service token, `cookie` is one to set.
+
+    `by_bearer`: the request's `Authorization` was Access's own, so it ends at the edge.
+    """
 
     assertion: str
     email: str | None = None
     cookie: str | None = None
+    by_bearer: bool = False
 
 
 def admit(request: Request, team: Team, application: Application) -> Admitted | Response:
@@ -70,7 +74,9 @@ def _person(request: Request, team: Team) -> Admitted | None:
             return Admitted(token, email=person.email)
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     person = team.person_of_bearer(bearer) if scheme.lower() == "bearer" else None
-    return Admitted(team.session(person.email, team.token), email=person.email) if person else None
+    if person is None:
+        return None
+    return Admitted(team.session(person.email, team.token), email=person.email, by_bearer=True)
 
 
 def _ask(request: Request, team: Team, application: Application) -> Response:

@@ -86,7 +86,7 @@ class Edge:
     async def _until_anyone_leaves(
         self, request: Request, admitted: Admitted | None, receive: Receive, send: Send
     ) -> None:
-        """Run the exchange until it is done, the client is gone, or the edge closes; leave nothing running."""
+        """Run the exchange until it ends, the client leaves, or the edge closes; leave nothing running."""
         body = Body(receive)
         tasks = [
             asyncio.create_task(self._exchange(request, admitted, body, send)),

@@ -53,6 +53,8 @@ def request_headers(
     """What the origin gets. Under a Bypass policy (`admitted` is None) nobody looks at `Cf-Access-*`."""
     strip = admitted is not None and application.strip_access_headers
     kept = [(name, value) for name, value in sent if not _removed(name, strip_access=strip)]
+    if admitted is not None and admitted.by_bearer:
+        kept = [(name, value) for name, value in kept if name != b"authorization"]
     values = {name: [value for key, value in sent if key == name] for name in EDGE_OWNS}
     chain = b", ".join([*values[b"x-forwarded-for"], client.encode()])
     added = [

@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -52,8 +53,9 @@ class Running:
     async def restore_access(self) -> None:
         """The team's address answers again, on the same port."""
         if self._access_server is None:
-            port = int(self.access_url.rsplit(":", 1)[1])
-            self._access_server = await LoopbackServer.start(self._access_app, listen("127.0.0.1", port))
+            where = urlsplit(self.access_url)
+            bound = listen(where.hostname or "", where.port or 0)
+            self._access_server = await LoopbackServer.start(self._access_app, bound)
 
 
 @asynccontextmanager
@@ -112,7 +114,13 @@ class LoopbackServer(uvicorn.Server):
     @classmethod
     async def start(cls, app: ASGIApp, bound: socket.socket) -> LoopbackServer:
         config = uvicorn.Config(
-            app, lifespan="off", ws="none", log_config=None, access_log=False, server_header=False, proxy_headers=False
+            app,
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
         )
         config.load()
         server = cls(config)

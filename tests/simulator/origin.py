@@ -12,13 +12,15 @@ Pairs = list[tuple[bytes, bytes]]
 
 
 class Origin:
-    """`script` feeds the scripted answers: each item is sent as one chunk, None ends the body."""
+    """`script` feeds the scripted answers: each item is sent as one chunk, None ends the body (or cuts it,
+    with `breaks`)."""
 
     def __init__(self) -> None:
         self.script: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.started = asyncio.Event()
         self.left = asyncio.Event()
         self.requests = 0
+        self.breaks = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.requests += 1
@@ -45,7 +47,8 @@ class Origin:
         try:
             while (chunk := await self.script.get()) is not None:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if not self.left.is_set() and not self.breaks:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             watch.cancel()
 
@@ -68,7 +71,11 @@ class Origin:
             "headers": [[name.decode(), value.decode()] for name, value in scope["headers"]],
             "body_size": len(body),
         }
-        headers = [(b"content-type", b"application/json"), (b"set-cookie", b"one=1"), (b"set-cookie", b"two=2")]
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"set-cookie", b"one=1"),
+            (b"set-cookie", b"two=2"),
+        ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(seen).encode()})
 

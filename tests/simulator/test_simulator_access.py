@@ -113,17 +113,21 @@ async def test_get_identity_has_the_documented_fields_and_all_groups(
         {"id": "admins", "name": "admins", "email": ""},
     ]
     assert identity["user_uuid"] == team.people["alice@example.com"].subject
-    assert {"id", "idp", "geo", "account_id", "iat", "ip", "devicePosture", "mtls_auth", "version"} <= set(identity)
+    assert {"id", "idp", "geo", "account_id", "iat", "ip", "devicePosture", "mtls_auth", "version"} <= set(
+        identity
+    )
 
 
-async def test_get_identity_knows_nobody_without_a_good_session(access: httpx2.AsyncClient, team: Team) -> None:
+async def test_get_identity_knows_nobody_without_a_good_session(
+    access: httpx2.AsyncClient, team: Team
+) -> None:
     token = team.token()
     team.revoke("alice@example.com")
     for headers in ({}, {"cookie": "CF_Authorization=x"}, {"cookie": f"CF_Authorization={token}"}):
         assert (await access.get("/cdn-cgi/access/get-identity", headers=headers)).status_code == 401
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.5", "::", "localhost", "example.com", ""])
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.5", "::", "localhost", "example.com", ""])  # noqa: S104
 def test_nothing_but_a_loopback_address_is_ever_bound(address: str) -> None:
     with pytest.raises(ValueError, match="loopback"):
         listen(address, 0)

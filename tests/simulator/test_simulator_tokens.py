@@ -4,7 +4,6 @@ import base64
 import json
 from typing import Any
 
-import jwt
 import pytest
 
 from app.simulator import Person, SigningKey, Team
@@ -17,14 +16,21 @@ Keys = tuple[SigningKey, SigningKey, SigningKey]
 
 
 def claims(token: str) -> dict[str, Any]:
-    part = token.split(".")[1]
+    return read(token.split(".")[1])
+
+
+def header(token: str) -> dict[str, Any]:
+    return read(token.split(".")[0])
+
+
+def read(part: str) -> dict[str, Any]:
     decoded: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     return decoded
 
 
 def test_a_persons_token_has_exactly_the_documented_header_and_claims(team: Team) -> None:
     token = team.token("alice@example.com")
-    assert jwt.get_unverified_header(token) == {"alg": "RS256", "kid": team.current.kid, "typ": "JWT"}
+    assert header(token) == {"alg": "RS256", "kid": team.current.kid, "typ": "JWT"}
     assert sorted(claims(token)) == [
         "aud",
         "country",
@@ -67,7 +73,7 @@ def test_the_subject_of_a_person_stays_the_same_from_token_to_token(team: Team) 
 
 def test_claims_and_headers_can_be_set_and_removed(team: Team) -> None:
     token = team.token(headers={"crit": ["x"]}, without_headers=["kid"], aud="one", without=["nbf", "exp"])
-    assert jwt.get_unverified_header(token) == {"alg": "RS256", "typ": "JWT", "crit": ["x"]}
+    assert header(token) == {"alg": "RS256", "typ": "JWT", "crit": ["x"]}
     assert claims(token)["aud"] == "one"
     assert not {"nbf", "exp"} & set(claims(token))
 
