@@ -1,0 +1,62 @@
+"""`brain`: parses, calls the noun's file, and turns refusals into a sentence and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from app import __version__, settings
+from app.errors import AppError
+from app.settings import Settings, SettingsInvalid
+
+# Each has `register(subparsers)`; its parsers set `run(args, settings) -> exit code`.
+NOUNS = ("serve", "notes", "policy", "access", "backup", "simulate", "demo", "config")
+USAGE = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 fine, 1 a problem was found, 2 wrong usage or configuration."""
+    args = parser().parse_args(argv)
+    try:
+        return int(args.run(args, _settings(args)))
+    except AppError as problem:
+        print(f"brain: {problem.public}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `brain … | head`
+        sys.stderr.close()
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; for the tests that hold the README to it, too."""
+    top = argparse.ArgumentParser(
+        prog="brain", description="An MCP server behind two doors: the LAN's and the tunnel's."
+    )
+    top.add_argument("--version", action="version", version=f"brain {__version__}")
+    top.add_argument(
+        "--env-file", default=".env", metavar="FILE", help="settings file (default: .env in this folder)"
+    )
+    nouns = top.add_subparsers(required=True, metavar="COMMAND")
+    for noun in NOUNS:
+        importlib.import_module(f"app.cli.{noun}").register(nouns)
+    return top
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    try:
+        read = settings.from_process(args.env_file)
+    except SettingsInvalid:
+        if getattr(args, "without_settings", False):
+            return settings.read({})
+        raise
+    for warning in read.warnings:
+        print(f"brain: {warning}", file=sys.stderr)
+    return read
+
+
+if __name__ == "__main__":
+    sys.exit(main())

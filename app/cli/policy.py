@@ -1,0 +1,111 @@
+"""`brain policy`: check a policy file, and explain one decision of it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from app.errors import AppError
+from app.policy.arguments import with_defaults
+from app.policy.check import Tool, check
+from app.policy.decide import Operation, decide
+from app.policy.explain import as_json, explain
+from app.policy.parse import PolicyInvalid, parse
+from app.policy.rules import NO_POLICY, Policy, principal_named
+from app.settings import Settings
+
+
+class Usage(AppError):
+    code = "usage"
+
+
+def register(nouns: Any) -> None:
+    verbs = nouns.add_parser("policy", help="who may do what, and why").add_subparsers(
+        required=True, metavar="VERB"
+    )
+    checking = verbs.add_parser("check", help="syntax, unknown tools and scopes, unreachable rules")
+    checking.add_argument("file", nargs="?", type=Path, help="default: POLICY_FILE")
+    checking.add_argument("--json", action="store_true", help="as JSON")
+    checking.set_defaults(run=run_check)
+    explaining = verbs.add_parser("explain", help="the decision itself, rule by rule")
+    explaining.add_argument(
+        "--as", dest="who", required=True, metavar="WHO", help="e-mail, service token, lan"
+    )
+    explaining.add_argument("--tool", required=True, metavar="NAME")
+    explaining.add_argument("--args", metavar="JSON", help="arguments of the call")
+    explaining.add_argument("--groups", default="", metavar="A,B", help="groups the person is in")
+    explaining.add_argument("--file", type=Path, help="default: POLICY_FILE")
+    explaining.add_argument("--json", action="store_true", help="as JSON")
+    explaining.set_defaults(run=run_explain)
+
+
+def run_check(args: argparse.Namespace, settings: Settings) -> int:
+    path: Path = args.file or settings.policy_file
+    try:
+        found = [asdict(finding) for finding in check(_read(path), _tools())]
+    except PolicyInvalid as invalid:
+        found = [{"level": "error", "place": "", "what": problem} for problem in invalid.problems]
+    errors = [finding for finding in found if finding["level"] == "error"]
+    if args.json:
+        print(json.dumps({"file": str(path), "ok": not errors, "findings": found}, indent=2))
+    else:
+        for finding in found:
+            print(f"{finding['level']:8}{': '.join(filter(None, (finding['place'], finding['what'])))}")
+        print(f"{path}: {'not fine' if errors else 'fine'}")
+    return 1 if errors else 0
+
+
+def run_explain(args: argparse.Namespace, settings: Settings) -> int:
+    policy = _read(args.file) if args.file else _in_force(settings)
+    tool = _tool(args.tool)
+    arguments = None if args.args is None else with_defaults(_arguments(args.args), tool.schema)
+    groups = frozenset(group for group in args.groups.split(",") if group)
+    principal = principal_named(args.who, groups)
+    decision = decide(policy, principal, Operation("tool", tool.name, tool.read_only, arguments))
+    if args.json:
+        print(json.dumps(as_json(principal, decision), indent=2))
+    else:
+        print(explain(policy, principal, decision), end="")
+    return 0
+
+
+def _tools() -> tuple[Tool, ...]:
+    from app.server import catalogue  # loads the MCP framework: not for every command
+
+    return asyncio.run(catalogue())
+
+
+def _tool(name: str) -> Tool:
+    tools = {tool.name: tool for tool in _tools()}
+    if name not in tools:
+        raise Usage(f"no tool is named {name}; there are: {', '.join(sorted(tools))}")
+    return tools[name]
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    try:
+        arguments = json.loads(text)
+    except ValueError as problem:
+        raise Usage(f"--args is not JSON: {problem}") from None
+    if not isinstance(arguments, dict):
+        raise Usage("--args must be a JSON object, like '{\"limit\": 5}'")
+    return arguments
+
+
+def _read(path: Path) -> Policy:
+    try:
+        return parse(path.read_bytes())
+    except OSError as problem:
+        raise Usage(f"{path} cannot be read: {problem.strerror}") from None
+
+
+def _in_force(settings: Settings) -> Policy:
+    if settings.policy_file.exists():
+        return _read(settings.policy_file)
+    print(f"brain: no {settings.policy_file}: the LAN may do everything, the tunnel nobody", file=sys.stderr)
+    return NO_POLICY

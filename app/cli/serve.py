@@ -1,0 +1,23 @@
+"""`brain serve`: starts the server per MCP_TRANSPORT."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from app.settings import Settings
+
+
+def register(nouns: Any) -> None:
+    parser = nouns.add_parser("serve", help="start per MCP_TRANSPORT")
+    parser.set_defaults(run=serve)
+
+
+def serve(args: argparse.Namespace, settings: Settings) -> int:
+    # Imported here: the other commands need not load a web server.
+    from app import server
+    from app.audit.log import configure
+
+    configure(settings.log_level, settings.log_format)
+    server.main(settings)
+    return 0

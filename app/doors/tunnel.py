@@ -1,0 +1,114 @@
+"""The tunnel door: never open. Every request proves who it is, on every path and with every method."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from app.access.claims import AssertionRefused, Identity
+from app.audit.events import Event, Report
+from app.doors.http import (
+    App,
+    BadOrigin,
+    BadRequest,
+    Host,
+    LetIn,
+    Receive,
+    Scope,
+    Send,
+    WrongHost,
+    access_token,
+    check_length,
+    check_path,
+    let_in,
+    read_host,
+    read_origin,
+    refuse,
+    shown,
+)
+from app.errors import AppError
+
+ASSERTION = b"cf-access-jwt-assertion"
+EMAIL = b"cf-access-authenticated-user-email"
+# What the server behind the door has no use for and must not pass on.
+_SECRETS = frozenset({b"cookie", b"authorization", b"proxy-authorization"})
+
+Verify = Callable[[bytes], Awaitable[Identity]]
+
+
+class TunnelDoor:
+    """ASGI. `base_url` names the one host; `verify` turns an assertion into an Identity or raises."""
+
+    def __init__(
+        self, app: App, *, base_url: str, verify: Verify, new_id: Callable[[], str], report: Report
+    ) -> None:
+        url = urlsplit(base_url)
+        default_port = 443 if url.scheme == "https" else 80
+        self._host = Host((url.hostname or "").lower(), url.port or default_port)
+        self._scheme, self._default_port = url.scheme, default_port
+        self._app, self._verify, self._new_id, self._report = app, verify, new_id, report
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = self._new_id()
+        by_name: dict[bytes, list[bytes]] = {}
+        kept: list[tuple[bytes, bytes]] = []
+        for name, value in scope["headers"]:
+            trimmed = value.strip(b" \t")
+            by_name.setdefault(name, []).append(trimmed)
+            if name not in _SECRETS and not name.startswith(b"cf-access-"):
+                kept.append((name, trimmed))
+        ray = by_name.get(b"cf-ray", [b""])[0].decode("latin-1")[:64]
+        try:
+            self._check(scope, by_name)
+            identity = await self._verify(_assertion(by_name.get(ASSERTION, [])))
+        except AppError as refused:
+            self._report(_refusal(scope, request_id, ray, refused))
+            await refuse(send, refused, request_id, head=scope["method"] == "HEAD")
+            return
+        principal = identity.principal
+        user = LetIn(principal, access_token(principal), request_id, ray)
+        await let_in(self._app, scope, receive, send, user, kept)
+
+    def _check(self, scope: Scope, by_name: dict[bytes, list[bytes]]) -> None:
+        check_path(scope)
+        if not self._is_ours(read_host(by_name.get(b"host", []))):
+            raise WrongHost("This server is reached by its public name only (BASE_URL).")
+        origin = read_origin(by_name.get(b"origin", []))
+        if origin is not None and (origin[0] != self._scheme or not self._is_ours(origin[1])):
+            raise BadOrigin("Requests from this web origin are not accepted.")
+        _check_connection(by_name.get(b"connection", []))
+        check_length(next(iter(by_name.get(b"content-length", [])), None))
+
+    def _is_ours(self, host: Host) -> bool:
+        return host.name == self._host.name and (host.port or self._default_port) == self._host.port
+
+
+def _assertion(values: list[bytes]) -> bytes:
+    """The one assertion. Raises AssertionRefused; which of two is meant differs from hop to hop."""
+    if not values:
+        raise AssertionRefused("missing")
+    if len(values) != 1:
+        raise AssertionRefused("duplicate", f"{len(values)} assertions")
+    return values[0]
+
+
+def _check_connection(values: list[bytes]) -> None:
+    """RFC 9110 §7.6.1: a header named here is dropped by the next hop, and with it a credential."""
+    for value in values:
+        for option in value.lower().split(b","):
+            if option.strip().startswith((b"cf-", b"authorization", b"host")):
+                raise BadRequest("The Connection header names a header that must not be dropped.")
+
+
+def _refusal(scope: Scope, request_id: str, ray: str, refused: AppError) -> Event:
+    reason = refused.reason if isinstance(refused, AssertionRefused) else refused.code
+    return Event(
+        door="tunnel",
+        operation="door",
+        name=shown(scope),
+        decision="refuse",
+        request_id=request_id,
+        cf_ray=ray,
+        reason=f"{reason} {refused.detail}".strip(),
+        status=refused.status,
+    )

@@ -1,0 +1,256 @@
+"""The only enforcement point: every MCP list and call is decided here, by the one `decide`, and reported.
+
+It stands in FastMCP's own chain, so every transport and every protocol version passes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypedDict, cast
+
+import mcp_types as mt
+from fastmcp import FastMCP
+from fastmcp.exceptions import NotFoundError, ToolError
+from fastmcp.prompts import Prompt
+from fastmcp.prompts.base import PromptResult
+from fastmcp.resources import Resource, ResourceTemplate
+from fastmcp.resources.base import ResourceResult
+from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
+from fastmcp.tools import Tool, ToolResult
+
+from app.audit.events import Event, Report
+from app.notes.models import Caller
+from app.policy.arguments import with_defaults
+from app.policy.decide import WHOAMI, Decision, Operation, ceiling, decide, effective_scopes
+from app.policy.rules import Kind, Policy
+from app.principal import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who asks, and in which request. Supplied by the doors, or by stdio for the whole process."""
+
+    principal: Principal
+    request_id: str = ""
+    cf_ray: str = ""
+
+
+class Whoami(TypedDict):
+    """The answer of `whoami`."""
+
+    principal: str
+    kind: str
+    door: str
+    client: str | None
+    scopes: list[str]
+    tools: list[str]
+    rules: list[str]
+    why: str
+
+
+_decision: ContextVar[tuple[Principal, Decision]] = ContextVar("decision")
+
+
+class Gate(Middleware):
+    """`request` says who asks now; `policy` is the one in force now; `clock` measures, in seconds."""
+
+    def __init__(
+        self,
+        mcp: FastMCP,
+        *,
+        request: Callable[[], Request],
+        policy: Callable[[], Policy],
+        report: Report,
+        clock: Callable[[], float],
+    ) -> None:
+        self._mcp, self._request, self._policy = mcp, request, policy
+        self._report, self._clock = report, clock
+        self._tools: dict[str, Tool] = {}
+
+    def caller(self) -> Caller:
+        """Who works on notes in this call, and in which spaces. For the tools, inside a decided call."""
+        principal, decision = _decision.get()
+        return Caller(principal.id, principal.own_space, decision.spaces, principal.client)
+
+    async def whoami(self) -> Whoami:
+        """The caller as the policy sees it."""
+        principal, policy = self._request().principal, self._policy()
+        granted = ceiling(policy, principal)
+        tools = await self._mcp.list_tools(run_middleware=False)
+        may_use = [tool.name for tool in tools if self._decide(_tool(tool)).allowed]
+        why = "; ".join(f"{m.rule}: {m.reason}" for m in granted.matches)
+        return Whoami(
+            principal=principal.id,
+            kind=principal.kind,
+            door=principal.door,
+            client=principal.client,
+            scopes=sorted(effective_scopes(policy, principal)),
+            tools=may_use,
+            rules=[match.rule for match in granted.matches],
+            why=why or "no rule of the policy names you; ask the operator of this server to add one",
+        )
+
+    async def on_list_tools(
+        self, context: MiddlewareContext[mt.ListToolsRequest], call_next: CallNext[Any, Sequence[Tool]]
+    ) -> Sequence[Tool]:
+        decided = [(tool, self._decide(_tool(tool))) for tool in await call_next(context)]
+        return [_with_limits(tool, decision) for tool, decision in decided if decision.allowed]
+
+    async def on_list_resources(
+        self,
+        context: MiddlewareContext[mt.ListResourcesRequest],
+        call_next: CallNext[Any, Sequence[Resource]],
+    ) -> Sequence[Resource]:
+        return [r for r in await call_next(context) if self._may("resource", str(r.uri))]
+
+    async def on_list_resource_templates(
+        self,
+        context: MiddlewareContext[mt.ListResourceTemplatesRequest],
+        call_next: CallNext[Any, Sequence[ResourceTemplate]],
+    ) -> Sequence[ResourceTemplate]:
+        return [t for t in await call_next(context) if self._may("resource", t.uri_template)]
+
+    async def on_list_prompts(
+        self, context: MiddlewareContext[mt.ListPromptsRequest], call_next: CallNext[Any, Sequence[Prompt]]
+    ) -> Sequence[Prompt]:
+        return [prompt for prompt in await call_next(context) if self._may("prompt", prompt.name)]
+
+    async def on_call_tool(
+        self,
+        context: MiddlewareContext[mt.CallToolRequestParams],
+        call_next: CallNext[Any, ToolResult],
+    ) -> ToolResult:
+        name, arguments = context.message.name, context.message.arguments or {}
+        tool = await self._tool(name)
+        if tool is None:
+            raise ToolError(_not_yours(name))
+        decision = self._decide(_tool(tool, with_defaults(arguments, tool.parameters)))
+        if not decision.allowed:
+            self._denied("tools/call", name, decision)
+            raise ToolError(_refusal(decision, self._decide(_tool(tool))))
+        return cast(ToolResult, await self._run("tools/call", name, decision, context, call_next))
+
+    async def on_read_resource(
+        self,
+        context: MiddlewareContext[mt.ReadResourceRequestParams],
+        call_next: CallNext[Any, ResourceResult],
+    ) -> ResourceResult:
+        uri = str(context.message.uri)
+        decision = self._decide(Operation("resource", uri))
+        if not decision.allowed:
+            self._denied("resources/read", uri, decision)
+            raise NotFoundError(f"Unknown resource: {uri!r}")  # exactly like a missing one
+        return cast(ResourceResult, await self._run("resources/read", uri, decision, context, call_next))
+
+    async def on_get_prompt(
+        self, context: MiddlewareContext[mt.GetPromptRequestParams], call_next: CallNext[Any, PromptResult]
+    ) -> PromptResult:
+        name = context.message.name
+        decision = self._decide(Operation("prompt", name))
+        if not decision.allowed:
+            self._denied("prompts/get", name, decision)
+            raise NotFoundError(f"Unknown prompt: {name!r}")
+        return cast(PromptResult, await self._run("prompts/get", name, decision, context, call_next))
+
+    async def on_request(self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Any:
+        if context.method != "completion/complete":
+            return await call_next(context)
+        kind, name = _completed(context.message)
+        decision = self._decide(Operation(kind, name))
+        if not decision.allowed:
+            self._denied("completion/complete", name, decision)
+            return mt.CompleteResult(completion=mt.Completion(values=[]))
+        return await self._run("completion/complete", name, decision, context, call_next)
+
+    def _decide(self, operation: Operation) -> Decision:
+        return decide(self._policy(), self._request().principal, operation)
+
+    def _may(self, kind: Kind, name: str) -> bool:
+        return self._decide(Operation(kind, name)).allowed
+
+    async def _tool(self, name: str) -> Tool | None:
+        """The tool, for its class and its arguments' defaults; own tools never change while we run."""
+        known = self._tools.get(name)
+        if known is None and (found := await self._mcp.get_tool(name)) is not None:
+            known = self._tools[name] = found
+        return known
+
+    async def _run(
+        self,
+        operation: str,
+        name: str,
+        decision: Decision,
+        context: MiddlewareContext[Any],
+        call_next: CallNext[Any, Any],
+    ) -> Any:
+        began, status = self._clock(), 500
+        mark = _decision.set((self._request().principal, decision))
+        try:
+            result = await call_next(context)
+            status = 200
+            return result
+        except ToolError:
+            status = 200  # the tool answered; what it said is the caller's business
+            raise
+        finally:
+            _decision.reset(mark)
+            self._tell(operation, name, decision, status, (self._clock() - began) * 1000)
+
+    def _denied(self, operation: str, name: str, decision: Decision) -> None:
+        self._tell(operation, name, decision, 403, 0.0)
+
+    def _tell(self, operation: str, name: str, decision: Decision, status: int, ms: float) -> None:
+        request = self._request()
+        principal = request.principal
+        self._report(
+            Event(
+                door=principal.door,
+                operation=operation,
+                name=name[:200],
+                decision="allow" if decision.allowed else "deny",
+                request_id=request.request_id,
+                cf_ray=request.cf_ray,
+                principal=principal.id,
+                kind=principal.kind,
+                client=principal.client or "",
+                rules=decision.rules,
+                reason="; ".join(decision.reasons),
+                status=status,
+                ms=ms,
+            )
+        )
+
+
+def _tool(tool: Tool, arguments: Mapping[str, Any] | None = None) -> Operation:
+    read_only = bool(tool.annotations and tool.annotations.read_only_hint)
+    return Operation("tool", tool.name, read_only, arguments)
+
+
+def _with_limits(tool: Tool, decision: Decision) -> Tool:
+    """The tool as this caller may use it: its limits are told where the model looks."""
+    if not decision.limits:
+        return tool
+    told = "; or ".join(decision.limits)
+    return tool.model_copy(update={"description": f"{tool.description or ''}\n\nFor you: {told}.".strip()})
+
+
+def _refusal(decision: Decision, without_arguments: Decision) -> str:
+    """A limit is told in full; a tool that is not listed answers like one that is not there."""
+    if without_arguments.allowed:
+        return f"Not allowed with these arguments: {'; '.join(decision.reasons)}."
+    return _not_yours(decision.operation.name)
+
+
+def _not_yours(name: str) -> str:
+    return f"{name!r} is not a tool that you may use here. Call {WHOAMI} to see which ones are."
+
+
+def _completed(message: Any) -> tuple[Kind, str]:
+    """What a completion is for: (kind, URI template or prompt name). Unknown shapes name nothing."""
+    ref = message.get("ref") if isinstance(message, Mapping) else getattr(message, "ref", None)
+    fields = ref if isinstance(ref, Mapping) else getattr(ref, "__dict__", {})
+    if fields.get("type") == "ref/prompt":
+        return "prompt", str(fields.get("name", ""))
+    return "resource", str(fields.get("uri", ""))

@@ -1,0 +1,343 @@
+"""The composition root: what the server is made of, in the order in which it is put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fastmcp
+import httpx2
+import uvicorn
+import uvloop
+from fastmcp import FastMCP
+from mcp.server.auth.middleware.auth_context import auth_context_var
+from mcp_types import ToolAnnotations
+
+from app import __version__
+from app.access.claims import issuer_of
+from app.access.jwks import KeySet
+from app.access.verifier import Verifier
+from app.audit.log import Observer
+from app.doors.http import App, LetIn, Receive, Scope, Send
+from app.doors.lan import LanDoor
+from app.doors.paths import Answer, Paths, as_json, at, page
+from app.doors.tunnel import TunnelDoor
+from app.errors import AppError
+from app.gate import Gate, Request, Whoami
+from app.notes import tools as note_tools
+from app.notes.ids import uuid7
+from app.notes.models import NoteStore
+from app.policy.check import Tool
+from app.policy.file import PolicyFile
+from app.principal import LAN
+from app.settings import Settings
+from app.settings.values import Tcp, Unix
+from app.store.open import Store, open_store
+
+log = logging.getLogger("brain")
+
+DRAIN_SECONDS = 8  # SIGTERM to the end: in-flight requests get this long, the whole within 10 s
+INSTRUCTIONS = (
+    "The Brain keeps notes. `search` finds them, `fetch` reads one, `create_note` and `append_note` write. "
+    "Deleting can be undone, every change is kept. `whoami` says what you may use."
+)
+
+
+class CannotListen(AppError):
+    code = "cannot_listen"
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A built server: the MCP object, and one ASGI app for each door (None: the door is off)."""
+
+    mcp: FastMCP
+    gate: Gate
+    lan: App
+    tunnel: App | None
+    observer: Observer
+    keys: KeySet | None
+
+
+@contextlib.asynccontextmanager
+async def build(
+    settings: Settings,
+    *,
+    now: Callable[[], float] = time.time,  # noqa: TID251 - the one place where the clock comes in
+    mcp: FastMCP | None = None,
+) -> AsyncIterator[House]:
+    """The whole server but its sockets. `mcp`: another MCP server than the Brain behind the same doors."""
+    async with contextlib.AsyncExitStack() as stack:
+        observer = Observer()
+        policy = PolicyFile(settings.policy_file, now)
+        store = await open_store(settings.database_url, now=now, new_id=lambda: new_note_id(now))
+        stack.push_async_callback(store.close)
+        server = mcp or new_server()
+        gate = Gate(
+            server,
+            request=_request(settings),
+            policy=policy.current,
+            report=observer,
+            clock=time.perf_counter,
+        )
+        furnish(server, store.notes, gate, settings.base_url)
+        http = server.http_app(path="/mcp", stateless_http=True, json_response=True)
+        await stack.enter_async_context(http.router.lifespan_context(http))
+        paths = {"/mcp": at("/mcp", http), "/mcp/": at("/mcp", http), "/healthz": page(_healthz)}
+        lan_paths = {**paths, "/readyz": page(_readyz(store)), "/metrics": page(_metrics(observer))}
+        if settings.transport == "sse":
+            sse = server.http_app(transport="sse")
+            await stack.enter_async_context(sse.router.lifespan_context(sse))
+            lan_paths |= {"/sse": sse, "/messages/": sse}
+        lan = LanDoor(
+            Paths(lan_paths),
+            networks=settings.lan_networks,
+            proxies=settings.lan_proxies,
+            hosts=settings.lan_hosts,
+            new_id=new_request_id,
+            report=observer,
+        )
+        keys, tunnel = None, None
+        if settings.tunnel_door is not None:
+            web = await stack.enter_async_context(httpx2.AsyncClient(follow_redirects=False))
+            keys = KeySet(settings.access_certs_url, web, now, settings.data_dir / "access-certs.json")
+            tunnel = TunnelDoor(
+                Paths(paths),
+                base_url=settings.base_url,
+                verify=Verifier(
+                    keys,
+                    issuer=issuer_of(settings.access_team),
+                    audiences=settings.access_aud,
+                    now=now,
+                ),
+                new_id=new_request_id,
+                report=observer,
+            )
+        yield House(server, gate, lan, tunnel, observer, keys)
+
+
+def new_server() -> FastMCP:
+    """An empty MCP server with the project's choices; identity is the doors' business, never FastMCP's."""
+    if "OTEL_EXPORTER_OTLP_ENDPOINT" not in os.environ and "OTEL_TRACES_EXPORTER" not in os.environ:
+        fastmcp.settings.telemetry_mode = "off"  # spans that nobody collects cost a tenth of a request
+    return FastMCP(
+        "Brain",
+        instructions=INSTRUCTIONS,
+        version=__version__,
+        auth=None,
+        mask_error_details=True,
+        dereference_schemas=False,
+        # Lists differ from person to person, and a policy change counts within one second.
+        cache_ttl=1,
+        cache_scope="private",
+    )
+
+
+def furnish(server: FastMCP, store: NoteStore, gate: Gate, base_url: str) -> None:
+    """The Brain's tools, and the gate in front of everything that `server` has."""
+    server.add_middleware(gate)
+    note_tools.register(server, store, gate.caller, base_url)
+
+    @server.tool(
+        name="whoami",
+        title="Who am I here",
+        description="Who you are to this server, which scopes you have, and which tools you may call.",
+        annotations=ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False),
+    )
+    async def whoami() -> Whoami:
+        return await gate.whoami()
+
+
+async def catalogue() -> tuple[Tool, ...]:
+    """Every tool that a policy can name, without a database."""
+    server = new_server()
+    nothing: Any = None
+    gate = Gate(server, request=lambda: Request(LAN), policy=nothing, report=nothing, clock=nothing)
+    furnish(server, nothing, gate, "")
+    return tuple(
+        Tool(tool.name, bool(tool.annotations and tool.annotations.read_only_hint), tool.parameters)
+        for tool in await server.list_tools(run_middleware=False)
+    )
+
+
+def new_note_id(now: Callable[[], float]) -> str:
+    return uuid7(int(now() * 1000), secrets.token_bytes(10))
+
+
+def new_request_id() -> str:
+    return secrets.token_hex(8)
+
+
+def _request(settings: Settings) -> Callable[[], Request]:
+    """Who asks: on stdio whoever started us, over HTTP only whom a door let in."""
+    local = Request(LAN)
+    if settings.transport == "stdio":
+        return lambda: local
+
+    def of_door() -> Request:
+        user = auth_context_var.get()
+        if not isinstance(user, LetIn):
+            raise PermissionError("a request that came through no door")
+        return Request(user.principal, user.request_id, user.cf_ray)
+
+    return of_door
+
+
+async def _healthz() -> Answer:
+    return as_json(200, {"status": "ok"})
+
+
+def _readyz(store: Store) -> Callable[[], Awaitable[Answer]]:
+    async def answer() -> Answer:
+        try:
+            await store.database.rows("SELECT 1", {})
+        except AppError as problem:
+            return as_json(503, {"status": problem.public})
+        return as_json(200, {"status": "ready"})
+
+    return answer
+
+
+def _metrics(observer: Observer) -> Callable[[], Awaitable[Answer]]:
+    async def answer() -> Answer:
+        return 200, "text/plain; version=0.0.4; charset=utf-8", observer.text()
+
+    return answer
+
+
+async def serve(settings: Settings) -> None:
+    """Runs until SIGTERM or SIGINT (HTTP), or until the client closes standard input (stdio).
+
+    Raises AppError when it cannot start: a port in use, a broken policy, an unusable database.
+    """
+    if settings.transport == "stdio":
+        async with build(settings) as house:
+            settle_memory()
+            await house.mcp.run_stdio_async(show_banner=False)
+        return
+    sockets = [listen(settings.lan_door)]
+    if settings.tunnel_door is not None:
+        sockets.append(listen(settings.tunnel_door))
+    async with build(settings) as house:
+        endpoint = "/sse" if settings.transport == "sse" else "/mcp"
+        log.info("LAN door: http://%s%s, no login", settings.lan_door, endpoint)
+        if house.tunnel is not None:
+            log.info(
+                "tunnel door: %s, for %s, with Access assertions only",
+                settings.tunnel_door,
+                settings.base_url,
+            )
+        await run(house, sockets)
+
+
+async def run(house: House, sockets: list[socket.socket], *, signals: bool = True) -> None:
+    """Serves `house` on `sockets`: the LAN door's first, then the tunnel door's. Returns when drained."""
+    config = uvicorn.Config(
+        by_door(house, sockets),
+        http="httptools",
+        loop="none",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # X-Forwarded-* never says who the peer is, or which scheme we speak.
+        proxy_headers=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        backlog=2048,
+    )
+    server = uvicorn.Server(config)
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
+    if signals:
+        _stop_on_signals(server)
+    if house.keys is not None:
+        asyncio.get_running_loop().create_task(house.keys.refresh())  # ahead of need  # noqa: RUF006
+    settle_memory()
+    await server.serve(sockets=sockets)
+
+
+def by_door(house: House, sockets: list[socket.socket]) -> App:
+    """The door is the socket that a request came in by; whatever is not the LAN's is the tunnel's."""
+    lan_port = sockets[0].getsockname()[1]
+    tunnel = house.tunnel or _closed
+
+    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+        here = scope.get("server") or ("", None)
+        door = house.lan if here[1] == lan_port else tunnel
+        await door(scope, receive, send)
+
+    return dispatch
+
+
+async def _closed(scope: Scope, receive: Receive, send: Send) -> None:
+    raise PermissionError("a request for a door that is off")
+
+
+def _stop_on_signals(server: uvicorn.Server) -> None:
+    def stop() -> None:
+        server.force_exit = server.should_exit  # the second signal does not wait
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+
+
+def listen(where: Tcp | Unix) -> socket.socket:
+    """A bound socket. Raises CannotListen with what to do."""
+    if isinstance(where, Unix):
+        return _listen_unix(where.path)
+    family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((where.host, where.port))
+    except OSError as problem:
+        bound.close()
+        raise CannotListen(
+            f"Cannot listen on {where}: {problem.strerror or problem}. "
+            "Another server may be running there; stop it or choose another port (MCP_PORT, TUNNEL_DOOR)."
+        ) from None
+    return bound
+
+
+def _listen_unix(path: Path) -> socket.socket:
+    """A left-over file of a server that is gone is replaced; one that is in use is not."""
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+            if path.is_socket() and probe.connect_ex(str(path)) != 0:
+                path.unlink()
+        bound.bind(str(path))
+        path.chmod(0o660)
+    except OSError as problem:
+        bound.close()
+        raise CannotListen(
+            f"Cannot listen on unix:{path}: {problem.strerror or problem}. "
+            "Another server may be running there; stop it or choose another path (TUNNEL_DOOR)."
+        ) from None
+    return bound
+
+
+def settle_memory() -> None:
+    """108,000 objects of the import graph never become garbage: a full collection is 70 ms of silence."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 1_000)
+
+
+def main(settings: Settings) -> None:
+    """Blocks until the server has ended."""
+    with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings))
