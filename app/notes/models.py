@@ -159,7 +159,10 @@ class NoteStore(Protocol):
         ...
 
     async def append(self, caller: Caller, note_id: str, text: str) -> Note:
-        """Adds at the end in one atomic statement: two concurrent appends both stay. Raises NoteNotFound, NoteInvalid."""
+        """Adds at the end, on a line of its own, atomically: two concurrent appends both stay.
+
+        Raises NoteNotFound, NoteInvalid.
+        """
         ...
 
     async def delete(self, caller: Caller, note_id: str) -> Note:
@@ -172,6 +175,14 @@ class NoteStore(Protocol):
 
     async def history(self, caller: Caller, note_id: str) -> tuple[Revision, ...]:
         """Newest first, also of a deleted note. Raises NoteNotFound."""
+        ...
+
+    async def revision(self, caller: Caller, note_id: str, version: int) -> Note:
+        """The note as it was at that version, also of a deleted note. Raises NoteNotFound."""
+        ...
+
+    async def ids(self, caller: Caller, beginning: str, limit: int) -> tuple[str, ...]:
+        """Ids of live notes that begin with `beginning`, newest first."""
         ...
 
     async def links(self, caller: Caller, note: Note) -> tuple[tuple[Link, ...], tuple[Link, ...]]:

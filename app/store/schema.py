@@ -1,0 +1,99 @@
+"""Brings a database file to the schema of this version.
+
+A new file gets the newest tables at once; an older one is migrated by Alembic, which is imported only then
+(11 MB and 0.1 s). Two processes that start together take turns.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from app.store.engine import StoreUnusable, prepare_file, sync_engine, writing
+from app.store.fulltext import CREATE_INDEX
+from app.store.tables import KNOWN_SCHEMAS, SCHEMA, metadata
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def ensure_schema(path: Path) -> None:
+    """Raises StoreUnusable if the database is newer than this version or not a Brain's."""
+    prepare_file(path)
+    if found_schema(path) == SCHEMA:
+        return
+    engine = sync_engine(path)
+    try:
+        with writing(engine) as connection:
+            found = _version(connection)  # again, now that no other process writes
+            if found is None:
+                create_schema(connection)
+            elif found != SCHEMA:
+                _migrate(connection)
+    finally:
+        engine.dispose()
+
+
+def found_schema(path: Path) -> str | None:
+    """The schema of the file, None if it is empty. Raises StoreUnusable as `ensure_schema` does.
+
+    Plain sqlite3, because this is all that most starts need.
+    """
+    connection = sqlite3.connect(path, timeout=10, isolation_level=None)
+    try:
+        tables = {
+            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        }
+        if "alembic_version" not in tables:
+            _refuse_foreign(tables)
+            return None
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        return _known(row[0] if row else "")
+    except sqlite3.DatabaseError as error:
+        raise StoreUnusable(
+            f"{path} is not a usable SQLite database. Check DATABASE_URL or restore a backup.",
+            detail=str(error),
+        ) from None
+    finally:
+        connection.close()
+
+
+def create_schema(connection: Connection) -> None:
+    metadata.create_all(connection)
+    for statement in CREATE_INDEX:
+        connection.exec_driver_sql(statement)
+    connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+    connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (SCHEMA,))
+
+
+def _version(connection: Connection) -> str | None:
+    tables = set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
+    if "alembic_version" not in tables:
+        _refuse_foreign(tables)
+        return None
+    return _known(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() or "")
+
+
+def _refuse_foreign(tables: set[str]) -> None:
+    if tables - {"sqlite_sequence"}:
+        raise StoreUnusable("This is the database of another program. Set DATABASE_URL to a file of its own.")
+
+
+def _known(version: str) -> str:
+    if version not in KNOWN_SCHEMAS:
+        raise StoreUnusable(
+            f"The database has schema {version[:40]!r}; this version knows them up to {SCHEMA!r}. "
+            "A newer version has written it: update Brain MCP, or restore an older backup."
+        )
+    return version
+
+
+def _migrate(connection: Connection) -> None:
+    from alembic import command  # not at the top: see the module's docstring
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,109 @@
+"""The tables of the Brain as they are at SCHEMA. Migrations lead up to the same tables; a test compares.
+
+Times are seconds since the epoch. `folded` is a name without upper and lower case.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+SCHEMA = "0001"  # the newest migration
+KNOWN_SCHEMAS = ("0001",)  # all migrations, oldest first
+
+metadata = MetaData()
+_Key = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER is SQLite's row id
+
+# Text has a table of its own: rows of `notes` stay small, so lists and filters read few pages.
+notes = Table(
+    "notes",
+    metadata,
+    Column("key", _Key, primary_key=True),
+    Column("id", String(36), nullable=False, unique=True),
+    Column("space", String(320), nullable=False),
+    Column("title", String(200), nullable=False),
+    Column("folded", Text, nullable=False),
+    Column("tags", Text, nullable=False),  # JSON list, as written
+    Column("version", Integer, nullable=False),
+    Column("changed", BigInteger, nullable=False),  # seq of the newest revision
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Column("deleted_at", Float),
+    Index("notes_by_change", "changed", unique=True),
+    Index("notes_by_space", "space", "changed"),
+    Index("notes_by_title", "folded", "key"),
+)
+
+note_texts = Table(
+    "note_texts",
+    metadata,
+    Column("key", _Key, ForeignKey("notes.key"), primary_key=True, autoincrement=False),
+    Column("text", Text, nullable=False),
+)
+
+# One row per change. The newest revision has the text of the note; an older one keeps its own in `text`,
+# or is the first `kept` characters of the next one (an append), or equals the next one (both null).
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("seq", _Key, primary_key=True),
+    Column("note_key", ForeignKey("notes.key"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("action", String(10), nullable=False),
+    Column("title", String(200), nullable=False),
+    Column("folded", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("client", Text),
+    Column("kept", Integer),
+    Column("text", Text),
+    UniqueConstraint("note_key", "version"),
+)
+
+note_tags = Table(
+    "note_tags",
+    metadata,
+    Column("folded", Text, primary_key=True),
+    Column("note_key", ForeignKey("notes.key"), primary_key=True),
+    Column("tag", String(64), nullable=False),
+    Index("note_tags_by_note", "note_key"),
+    sqlite_with_rowid=False,
+)
+
+# Links name a title; the note that has it is looked up when asked, so notes written later link up.
+note_links = Table(
+    "note_links",
+    metadata,
+    Column("note_key", ForeignKey("notes.key"), primary_key=True),
+    Column("target", Text, primary_key=True),
+    Index("note_links_by_target", "target"),
+    sqlite_with_rowid=False,
+)
+
+# Where an imported note came from: with the prefix it can be written back byte for byte.
+note_sources = Table(
+    "note_sources",
+    metadata,
+    Column("space", String(320), primary_key=True),
+    Column("path", Text, primary_key=True),  # below the imported folder, with /
+    Column("note_key", ForeignKey("notes.key"), nullable=False, unique=True),
+    Column("sha256", String(64), nullable=False),  # of the file as it was imported
+    Column("exported", String(64)),  # SHA-256 of the file as it was last exported
+    Column("version", Integer, nullable=False),  # of the note when the two were last the same
+    Column("prefix", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
