@@ -241,8 +241,19 @@ async def serve(settings: Settings) -> None:
         await run(house, sockets)
 
 
-async def run(house: House, sockets: list[socket.socket], *, signals: bool = True) -> None:
-    """Serves `house` on `sockets`: the LAN door's first, then the tunnel door's. Returns when drained."""
+async def run(house: House, sockets: list[socket.socket]) -> None:
+    """Serves `house` on `sockets`, the LAN door's first, until SIGTERM or SIGINT; returns when drained."""
+    server = web_server(house, sockets)
+    _stop_on_signals(server)
+    settle_memory()
+    async with asyncio.TaskGroup() as tasks:
+        if house.keys is not None:
+            tasks.create_task(house.keys.refresh())  # ahead of need
+        await server.serve(sockets=sockets)
+
+
+def web_server(house: House, sockets: list[socket.socket]) -> uvicorn.Server:
+    """The one server of both doors; the caller starts it and stops it."""
     config = uvicorn.Config(
         by_door(house, sockets),
         http="httptools",
@@ -258,13 +269,9 @@ async def run(house: House, sockets: list[socket.socket], *, signals: bool = Tru
         backlog=2048,
     )
     server = uvicorn.Server(config)
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
-    if signals:
-        _stop_on_signals(server)
-    if house.keys is not None:
-        asyncio.get_running_loop().create_task(house.keys.refresh())  # ahead of need  # noqa: RUF006
-    settle_memory()
-    await server.serve(sockets=sockets)
+    # Signals are ours: uvicorn would raise them again after the drain and end us with a failure.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+    return server
 
 
 def by_door(house: House, sockets: list[socket.socket]) -> App:

@@ -12,7 +12,7 @@ from app.errors import AppError
 from app.settings import Settings, SettingsInvalid
 
 # Each has `register(subparsers)`; its parsers set `run(args, settings) -> exit code`.
-NOUNS = ("serve", "notes", "policy", "access", "backup", "simulate", "demo", "config")
+NOUNS = ("serve", "connect", "policy", "access", "config")
 USAGE = 2
 
 

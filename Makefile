@@ -1,0 +1,62 @@
+# `make` lists the targets. Nothing here needs more than Python 3.11+ and the package registry.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+.PHONY: help run test demo tunnel tunnel-down check bench docs format clean
+
+##@ Use
+run: $(VENV)/.run ## start on the LAN door: http://127.0.0.1:8084/mcp
+	@MCP_TRANSPORT=$${MCP_TRANSPORT:-http} $(BIN)/brain connect
+	@MCP_TRANSPORT=$${MCP_TRANSPORT:-http} exec $(BIN)/brain serve
+
+demo: $(VENV)/.run ## three people, one Access simulator, and what each may use
+	@$(BIN)/brain demo
+
+tunnel: ## expose to the internet (not in this version yet)
+	@echo "make tunnel is not in this version yet. The tunnel door itself is: see 'The tunnel door' in README.md." >&2; exit 2
+
+tunnel-down: ## end the exposure (not in this version yet)
+	@echo "make tunnel-down is not in this version yet." >&2; exit 2
+
+##@ Work on it
+test: $(VENV)/.dev ## all tests
+	@$(BIN)/pytest
+
+check: $(VENV)/.dev ## format, lint, types, import rings, tests: what CI runs
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/pytest
+
+bench: $(VENV)/.dev ## the benchmark table
+	@$(BIN)/python -m bench
+
+docs: $(VENV)/.dev ## write the files that are made from tables
+	@$(BIN)/brain --env-file /dev/null config --example > deploy/app.env.example
+
+format: $(VENV)/.dev ## format and mend what can be mended
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## remove the virtual environment and the caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+##@ Help
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.run: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; say which: make PYTHON=python3.12 …" >&2; exit 2; }
+	@echo "Installing into $(VENV) (once) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.lock
+	@echo "Installing what the tests need (once) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
