@@ -33,6 +33,7 @@ from app.doors.http import App, LetIn, Receive, Scope, Send
 from app.doors.lan import LanDoor
 from app.doors.paths import Answer, Paths, as_json, at, page
 from app.doors.tunnel import TunnelDoor
+from app.doors.wire import Http1
 from app.errors import AppError
 from app.gate import Gate, Request, Whoami
 from app.notes import tools as note_tools
@@ -256,7 +257,7 @@ def web_server(house: House, sockets: list[socket.socket]) -> uvicorn.Server:
     """The one server of both doors; the caller starts it and stops it."""
     config = uvicorn.Config(
         by_door(house, sockets),
-        http="httptools",
+        http=Http1,
         loop="none",
         ws="none",
         lifespan="off",
