@@ -26,6 +26,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
 
 MAX_BODY = 4 * 1024 * 1024
+# What the server behind a door has no use for and must not pass on.
+SECRETS = frozenset({b"cookie", b"authorization", b"proxy-authorization"})
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,255})(?::([0-9]{1,5}))?")
 _BAD_PATH = re.compile(rb"//|\\|%2e|%5c|%00|/\.{1,2}(?:/|$)|[\x00-\x20\x7f]", re.IGNORECASE)
 

@@ -11,6 +11,7 @@ from ipaddress import IPv6Address, ip_address
 
 from app.audit.events import Event, Report
 from app.doors.http import (
+    SECRETS,
     App,
     BadOrigin,
     Host,
@@ -73,7 +74,8 @@ class LanDoor:
         for name, value in scope["headers"]:
             trimmed = value.strip(b" \t")
             by_name.setdefault(name, []).append(trimmed)
-            kept.append((name, trimmed))
+            if name not in SECRETS:
+                kept.append((name, trimmed))
         self._check_peer(scope, by_name)
         here = scope["server"][0] if scope.get("server") else ""
         self._check_host(read_host(by_name.get(b"host", [])), here)
@@ -116,11 +118,14 @@ class LanDoor:
 
     def _is_ours(self, name: str, here: str) -> bool:
         """An allowed name, or the very address that the peer connected to: rebinding needs a name."""
-        return name in self._hosts or (name == here and _address(name) is not None)
+        if name in self._hosts:
+            return True
+        address = _address(name)
+        return address is not None and address == _address(here)
 
 
 def _address(text: str) -> object | None:
-    """The peer's address; IPv4 in IPv6 clothes is IPv4, a zone id is dropped."""
+    """An address; IPv4 in IPv6 clothes is IPv4, a zone id is dropped."""
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from app.access.claims import AssertionRefused, Identity
 from app.audit.events import Event, Report
 from app.doors.http import (
+    SECRETS,
     App,
     BadOrigin,
     BadRequest,
@@ -30,8 +31,6 @@ from app.errors import AppError
 
 ASSERTION = b"cf-access-jwt-assertion"
 EMAIL = b"cf-access-authenticated-user-email"
-# What the server behind the door has no use for and must not pass on.
-_SECRETS = frozenset({b"cookie", b"authorization", b"proxy-authorization"})
 
 Verify = Callable[[bytes], Awaitable[Identity]]
 
@@ -55,7 +54,7 @@ class TunnelDoor:
         for name, value in scope["headers"]:
             trimmed = value.strip(b" \t")
             by_name.setdefault(name, []).append(trimmed)
-            if name not in _SECRETS and not name.startswith(b"cf-access-"):
+            if name not in SECRETS and not name.startswith(b"cf-access-"):
                 kept.append((name, trimmed))
         ray = by_name.get(b"cf-ray", [b""])[0].decode("latin-1")[:64]
         try:
