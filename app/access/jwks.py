@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 REFRESH_AFTER = 3600.0  # seconds: a set older than this is fetched anew while it goes on serving
 STALE_AFTER = 7 * 86400.0  # Cloudflare keeps the previous key valid for 7 days after a rotation
+CLOCK_STEP = 60.0  # a set from further in the future is the work of a wrong clock: its age is not known
 COOLDOWN = 10.0  # between two fetches that unknown kids or failures asked for
 UNKNOWN_FOR = 60.0  # how long a kid that a fetch did not bring is refused without another look
 TIMEOUT = 5.0
@@ -63,19 +64,20 @@ class KeySet:
 
     @property
     def age(self) -> float:
-        """Seconds since the newest good set was fetched; infinite without one."""
-        return self._now() - self._set.fetched_at
+        """Seconds since the newest good set was fetched; infinite without one, or if that is yet to come."""
+        age = self._now() - self._set.fetched_at
+        return age if age > -CLOCK_STEP else float("inf")
 
     def vouches_for(self, kid: str) -> bool:
         """Whether a token of `kid` that was verified before may still be believed."""
+        self._refresh_ahead()  # else a withdrawn key would serve its known tokens until the set is stale
         return kid in self._set.keys and self.age < STALE_AFTER
 
     async def key(self, kid: str) -> RSAPublicKey:
         """The key `kid`. Raises AssertionRefused (no such key) or KeysUnavailable (cannot know)."""
         if self.age >= STALE_AFTER:
             await self._need_fresh()
-        elif self.age >= REFRESH_AFTER and self._may_retry():
-            self._fetch()  # in the background: this request goes on with what we have
+        self._refresh_ahead()
         if (key := self._set.keys.get(kid)) is not None:
             return key
         return await self._unknown_key(kid)
@@ -83,6 +85,11 @@ class KeySet:
     async def refresh(self) -> None:
         """Fetches now. For the start of the server and the doctor; failures are logged, not raised."""
         await asyncio.shield(self._fetch())
+
+    def _refresh_ahead(self) -> None:
+        """In the background: the request that notices goes on with what we have."""
+        if self.age >= REFRESH_AFTER and self._may_retry():
+            self._fetch()
 
     async def _need_fresh(self) -> None:
         if self._may_retry() or self._fetching is not None:
@@ -98,11 +105,15 @@ class KeySet:
             await asyncio.shield(self._fetch())
             if (key := self._set.keys.get(kid)) is not None:
                 return key
-            if not joined:
+            if not joined and not self._failing():
                 self._remember_unknown(kid)
-        if self._failed_at > self._set.fetched_at:
+        if self._failing():
             raise KeysUnavailable(f"kid is new and {self._url} does not answer", retry_after=int(COOLDOWN))
         raise AssertionRefused("kid_unknown")
+
+    def _failing(self) -> bool:
+        """Whether the last fetch failed: then that a kid is not there says nothing."""
+        return self._failed_at > self._set.fetched_at
 
     def _may_retry(self) -> bool:
         return self._now() - self._failed_at >= COOLDOWN
@@ -202,7 +213,7 @@ def _read(file: Path, url: str) -> Snapshot:
         return Snapshot(parse(json.dumps(kept["certs"]).encode()), float(kept["fetched_at"]))
     except FileNotFoundError:
         return NONE
-    except (OSError, ValueError, KeyError, TypeError, BadKeySet) as problem:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, BadKeySet) as problem:
         log.warning("the kept signing keys in %s are not usable: %s", file, problem)
         return NONE
 
