@@ -51,6 +51,7 @@ def request_headers(
     connector: str,
 ) -> Headers:
     """What the origin gets. Under a Bypass policy (`admitted` is None) nobody looks at `Cf-Access-*`."""
+    sent = [(name, value.strip(b" \t")) for name, value in sent]  # RFC 9110 §5.5: no part of the value
     strip = admitted is not None and application.strip_access_headers
     kept = [(name, value) for name, value in sent if not _removed(name, strip_access=strip)]
     if admitted is not None and admitted.by_bearer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx2
@@ -251,6 +252,19 @@ async def test_the_path_reaches_the_origin_byte_for_byte(run: Running, alice: He
             answer = await client.get(run.edge_url, headers=alice, extensions={"target": target})
             request = Seen(answer.json())
             assert request.raw_path + ("?" + request.query if request.query else "") == target.decode()
+
+
+async def test_blanks_around_a_header_value_end_at_the_edge(run: Running, alice: Headers) -> None:
+    where = httpx2.URL(run.edge_url)
+    reader, writer = await asyncio.open_connection(where.host, where.port)
+    head = {"host": HOST, "connection": "close", **alice, "mcp-name": " \t search \t"}
+    writer.write(b"GET /mcp HTTP/1.1\r\n" + b"".join(f"{k}: {v}\r\n".encode() for k, v in head.items()))
+    writer.write(b"\r\n")
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b'["mcp-name", "search"]' in answer
 
 
 async def test_methods_bodies_and_repeated_headers_pass(edge: httpx2.AsyncClient, alice: Headers) -> None:
