@@ -12,7 +12,7 @@ from app.notes.ids import canonical
 from app.notes.links import link_targets
 from app.notes.models import Action, Caller, NoteConflict, NoteNotFound
 from app.notes.valid import folded
-from app.store.rows import COLUMNS, missing, visible
+from app.store.rows import COLUMNS, deleted, missing, visible
 from app.store.tables import note_links, note_tags, note_texts, notes, revisions
 
 CHANGED = (*COLUMNS, notes.c.key, notes.c.changed, notes.c.folded)
@@ -56,10 +56,6 @@ async def why_not(connection: AsyncConnection, caller: Caller, note_id: str) -> 
         "Fetch it again, work your change into the new text, and update with that version.",
         current=row.version,
     )
-
-
-def deleted() -> NoteNotFound:
-    return NoteNotFound("This note is deleted. restore_note with its id brings it back.")
 
 
 async def record(

@@ -7,6 +7,7 @@ and is never refused half-way. What `write` has returned from is on the disk.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -97,7 +98,10 @@ def prepare_file(path: Path) -> None:
     """Makes the file and its folder for the owner alone. SQLite gives -wal and -shm the mode of the file."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        if not path.exists():
+            # Only a new file: to close one that SQLite has open would drop SQLite's locks on it (fcntl).
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         if path.stat().st_mode & 0o077:
             path.chmod(0o600)
     except OSError as error:
@@ -131,6 +135,8 @@ def _async_engine(path: Path) -> AsyncEngine:
         pool_size=READERS,
         max_overflow=0,
         pool_timeout=30,
+        pool_use_lifo=True,  # the connection with the warmest cache
+        pool_reset_on_return=None,  # `write` rolls back itself; a read has nothing to, and saves a hop
     )
     event.listen(engine.sync_engine, "connect", _set_pragmas)
     return engine

@@ -11,10 +11,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, text
+from sqlalchemy import text
 
 from app.notes.models import Caller
-from app.notes.query import Query, any_of, fts_match
+from app.notes.query import Query, fts_match
 from app.notes.valid import open_names
 from app.store.tables import notes
 
@@ -66,31 +66,25 @@ def ranked(
 ) -> tuple[str, dict[str, Any]]:
     """Best first, `:count` of them. Rows: the note's columns, key, rank (smaller is better), snippet.
 
-    The inner query ranks and cuts, so that snippets are made only of what is returned.
+    FTS5 sorts by rank itself, notes of equal rank in the order of their keys, and is asked for snippets of
+    those rows only that come out. CROSS JOIN: it has to be the outer loop for that.
     """
-    # S608: only words of this module are put into the SQL; what a caller says is bound.
     where, values = _filter(caller, space=space, tags=(*tags, *query.tags))
     values |= {"match": fts_match(query)}
-    join = "JOIN notes n ON n.key = f.rowid" if where else ""
     if after:
         where.append("(f.rank > :rank OR (f.rank = :rank AND f.rowid > :key))")
         values |= {"rank": after[0], "key": after[1]}
+    # S608: only words of this module are put into the SQL; what a caller says is bound.
     sql = f"""
-        WITH best AS MATERIALIZED (
-          SELECT f.rowid AS key, f.rank AS rank FROM notes_fts f {join}
-          WHERE {" AND ".join(["f.notes_fts MATCH :match", *where])}
-          ORDER BY f.rank, f.rowid LIMIT :count)
-        SELECT {_COLUMNS}, best.key, best.rank, snippet(notes_fts, 1, '', '', '…', {SNIPPET_WORDS})
-        FROM best CROSS JOIN notes_fts ON notes_fts.rowid = best.key JOIN notes n ON n.key = best.key
-        WHERE notes_fts MATCH :match ORDER BY best.rank, best.key"""  # noqa: S608
+        SELECT {_COLUMNS}, f.rowid, f.rank, snippet(notes_fts, 1, '', '', '…', {SNIPPET_WORDS})
+        FROM notes_fts f CROSS JOIN notes n ON n.key = f.rowid
+        WHERE {" AND ".join(["f.notes_fts MATCH :match", *where])}
+        ORDER BY f.rank LIMIT :count"""  # noqa: S608
     return sql, values
 
 
-def not_matching(query: Query) -> ColumnElement[bool]:
-    """The notes without any of the unwanted words."""
-    found = text("SELECT rowid FROM notes_fts WHERE notes_fts MATCH :unwanted")
-    found = found.bindparams(unwanted=any_of(query.unwanted))
-    return notes.c.key.not_in(found.columns(notes.c.key))
+# The notes to leave out of a walk.
+NOT_MATCHING = text("SELECT rowid FROM notes_fts WHERE notes_fts MATCH :unwanted").columns(notes.c.key)
 
 
 def _filter(caller: Caller, *, space: str | None, tags: tuple[str, ...]) -> tuple[list[str], dict[str, Any]]:

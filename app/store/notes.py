@@ -11,7 +11,6 @@ from sqlalchemy import ColumnElement, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.notes.cursor import decode_cursor, encode_cursor
-from app.notes.ids import canonical
 from app.notes.models import (
     LIST_MAX,
     SEARCH_MAX,
@@ -28,7 +27,7 @@ from app.notes.models import (
     Page,
     Revision,
 )
-from app.notes.query import parse
+from app.notes.query import any_of, parse
 from app.notes.valid import (
     folded,
     full_space,
@@ -44,8 +43,8 @@ from app.notes.valid import (
 )
 from app.store import changes, reads
 from app.store.engine import Database
-from app.store.fulltext import INDEX_NEW, not_matching, ranked
-from app.store.rows import COLUMNS, live, missing, note_of, tagged, visible
+from app.store.fulltext import INDEX_NEW, ranked
+from app.store.rows import COLUMNS, live, missing, note_of, visible
 from app.store.tables import note_tags, note_texts, notes, revisions
 
 
@@ -140,14 +139,8 @@ class SqlNotes:
     # Reads
 
     async def get(self, caller: Caller, note_id: str) -> Note:
-        query = select(*COLUMNS, note_texts.c.text).join(note_texts, note_texts.c.key == notes.c.key)
         async with self._database.read() as connection:
-            row = (await connection.execute(query.where(changes.is_note(note_id), visible(caller)))).first()
-        if row is None:
-            raise missing(note_id)
-        if row.deleted_at is not None:
-            raise changes.deleted()
-        return note_of(caller, row, row.text)
+            return await reads.note_now(connection, caller, note_id)
 
     async def history(self, caller: Caller, note_id: str) -> tuple[Revision, ...]:
         r = revisions.c
@@ -161,7 +154,7 @@ class SqlNotes:
 
     async def revision(self, caller: Caller, note_id: str, version: int) -> Note:
         async with self._database.read() as connection:
-            return await reads.revision_at(connection, caller, canonical(note_id) or note_id, version)
+            return await reads.revision_at(connection, caller, note_id, version)
 
     async def ids(self, caller: Caller, beginning: str, limit: int) -> tuple[str, ...]:
         query = select(notes.c.id).where(live(caller), notes.c.id.startswith(beginning, autoescape=True))
@@ -170,17 +163,8 @@ class SqlNotes:
         return tuple(rows.scalars())
 
     async def links(self, caller: Caller, note: Note) -> tuple[tuple[Link, ...], tuple[Link, ...]]:
-        query = select(notes.c.key, notes.c.space, notes.c.folded).where(
-            changes.is_note(note.id), visible(caller)
-        )
         async with self._database.read() as connection:
-            own = (await connection.execute(query)).first()
-            if own is None:
-                raise missing(note.id)
-            return (
-                await reads.outgoing(connection, caller, own),
-                await reads.incoming(connection, caller, own),
-            )
+            return await reads.links_of(connection, caller, note.id)
 
     async def search(
         self,
@@ -202,10 +186,7 @@ class SqlNotes:
         if parsed.hopeless or (full is not None and not is_open(caller, full)):
             return Page((), None)
         if not parsed.wanted:
-            conditions = [tagged(tag) for tag in (*tags, *parsed.tags)]
-            if parsed.unwanted:
-                conditions.append(not_matching(parsed))
-            walk = reads.Walk("updated", (*_in_space(caller, full), *conditions), of)
+            walk = reads.Walk("updated", of, full, (*tags, *parsed.tags), any_of(parsed.unwanted))
             async with self._database.read() as connection:
                 return await reads.recent(connection, caller, walk, limit=limit, cursor=cursor)
         after = decode_cursor(cursor, of, float, int) if cursor is not None else None
@@ -230,8 +211,7 @@ class SqlNotes:
             raise NoteInvalid("Notes are ordered by updated, created or title. Choose one of these.")
         full = None if space is None else full_space(caller, space)
         wanted = None if tag is None else folded(valid_tag(tag))
-        conditions = [*_in_space(caller, full), *([tagged(wanted)] if wanted else [])]
-        walk = reads.Walk(order, tuple(conditions), ("list", full, wanted, order))
+        walk = reads.Walk(order, ("list", full, wanted, order), full, (wanted,) if wanted else ())
         async with self._database.read() as connection:
             return await reads.list_page(connection, caller, walk, limit=limit, cursor=cursor)
 

@@ -2,23 +2,45 @@
 
 A walk sees the order as it was when it began (`start`, the newest revision then): a note that changes in
 the meantime keeps its place, so it is visited once and none is passed over. Later notes are not visited.
+
+Statements are built once for each caller and shape: building one costs more than running it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    String,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.notes.cursor import decode_cursor, encode_cursor
+from app.notes.ids import canonical
 from app.notes.models import Caller, Hit, Link, Note, NoteInvalid, Order, Page
-from app.store.rows import COLUMNS, live, missing, note_of, visible
+from app.store.fulltext import NOT_MATCHING
+from app.store.rows import COLUMNS, deleted, live, missing, note_of, tagged, visible
 from app.store.tables import note_links, note_texts, notes, revisions
 
 LINKS_SHOWN = 200
 BEGINNING = 240
+STATEMENTS = 512  # kept per kind
+
+_START = bindparam("start", type_=Integer)
+_COUNT = bindparam("count", type_=Integer)
+_NEWEST = select(func.coalesce(func.max(revisions.c.seq), 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,65 +48,74 @@ class Walk:
     """What is walked and how. `query` is what its cursors belong to."""
 
     order: Order
-    conditions: tuple[ColumnElement[bool], ...]
     query: tuple[object, ...]
+    space: str | None = None  # in full
+    tags: tuple[str, ...] = ()  # folded
+    unwanted: str = ""  # an FTS5 expression
 
 
 async def list_page(
     connection: AsyncConnection, caller: Caller, walk: Walk, *, limit: int, cursor: str | None
 ) -> Page[Note]:
+    by_title = walk.order == "title"
+    values: dict[str, Any] = {"count": limit + 1, "space": walk.space, "unwanted": walk.unwanted}
+    values |= {f"tag{index}": tag for index, tag in enumerate(walk.tags)}
     if cursor is None:
-        newest = await connection.scalar(select(func.coalesce(func.max(revisions.c.seq), 0)))
-        start, after = int(newest or 0), None
+        values["start"] = await connection.scalar(_NEWEST)
     else:
-        kinds = (int, str, int) if walk.order == "title" else (int, int)
-        position: list[Any] = decode_cursor(cursor, walk.query, *kinds)
-        start, after = position[0], tuple(position[1:])
-    rows = (await connection.execute(_page(walk, start, after, limit + 1))).all()
+        names = ("start", "place", "key") if by_title else ("start", "place")
+        kinds = (int, str, int) if by_title else (int, int)
+        values |= zip(names, decode_cursor(cursor, walk.query, *kinds), strict=True)
+    page = _page(
+        caller, walk.order, walk.space is not None, len(walk.tags), bool(walk.unwanted), cursor is not None
+    )
+    rows = (await connection.execute(page, values)).all()
     items = tuple(note_of(caller, row) for row in rows[:limit])
     if len(rows) <= limit:
         return Page(items, None)
     *_, key, place = rows[limit - 1]
-    last = (place, key) if walk.order == "title" else (place,)
-    return Page(items, encode_cursor(walk.query, start, *last))
+    last = (place, key) if by_title else (place,)
+    return Page(items, encode_cursor(walk.query, values["start"], *last))
 
 
-def _page(walk: Walk, start: int, after: tuple[Any, ...] | None, count: int) -> Select[Any]:
-    if walk.order == "created":  # never changes, so the walk needs no memory of its beginning
-        page = select(*COLUMNS, notes.c.key, notes.c.key.label("place")).where(*walk.conditions)
-        return _cut(page, notes.c.key, notes.c.key, after, by_title=False).limit(count)
-    by_title = walk.order == "title"
+@lru_cache(STATEMENTS)
+def _page(
+    caller: Caller, order: Order, in_space: bool, tags: int, unwanted: bool, further: bool
+) -> Select[Any]:
+    where = [live(caller), *(tagged(bindparam(f"tag{index}", type_=String)) for index in range(tags))]
+    if in_space:
+        where.append(notes.c.space == bindparam("space", type_=String))
+    if unwanted:
+        where.append(notes.c.key.not_in(NOT_MATCHING))
+    if order == "created":  # never changes, so the walk needs no memory of its beginning
+        page = select(*COLUMNS, notes.c.key, notes.c.key.label("place")).where(*where)
+        return _cut(page, notes.c.key, by_title=False, further=further)
+    by_title = order == "title"
     then = revisions.alias("then")
     newest = select(func.max(revisions.c.seq)).where(
-        revisions.c.note_key == notes.c.key, revisions.c.seq <= start
+        revisions.c.note_key == notes.c.key, revisions.c.seq <= _START
     )
     now_at, then_at = (notes.c.folded, then.c.folded) if by_title else (notes.c.changed, then.c.seq)
-    unchanged = select(notes.c.key, now_at.label("place")).where(notes.c.changed <= start, *walk.conditions)
-    unchanged = _cut(unchanged, now_at, notes.c.key, after, by_title=by_title).limit(count)
+    unchanged = select(notes.c.key, now_at.label("place")).where(notes.c.changed <= _START, *where)
+    unchanged = _cut(unchanged, now_at, by_title=by_title, further=further)
     moved = (
         select(notes.c.key, then_at.label("place"))
         .select_from(notes.join(then, then.c.note_key == notes.c.key))
-        .where(notes.c.changed > start, then.c.seq == newest.scalar_subquery(), *walk.conditions)
+        .where(notes.c.changed > _START, then.c.seq == newest.scalar_subquery(), *where)
     )
     places = union_all(select(unchanged.subquery()), moved).subquery("places")
     page = select(*COLUMNS, notes.c.key, places.c.place).join_from(places, notes, notes.c.key == places.c.key)
-    return _cut(page, places.c.place, notes.c.key, after, by_title=by_title).limit(count)
+    return _cut(page, places.c.place, by_title=by_title, further=further)
 
 
-def _cut(
-    page: Select[Any],
-    place: ColumnElement[Any],
-    key: ColumnElement[int],
-    after: tuple[Any, ...] | None,
-    *,
-    by_title: bool,
-) -> Select[Any]:
-    """What comes after the last note of the page before: by title A to Z, else newest first."""
+def _cut(page: Select[Any], place: ColumnElement[Any], *, by_title: bool, further: bool) -> Select[Any]:
+    """A page in order, by title from A to Z, else newest first; `further`: after the last note of another."""
     if by_title:
-        page = page.order_by(place, key)
-        return page.where(tuple_(place, key) > after) if after else page
+        page = page.order_by(place, notes.c.key)
+        last = tuple_(bindparam("place", type_=String), bindparam("key", type_=Integer))
+        return (page.where(tuple_(place, notes.c.key) > last) if further else page).limit(_COUNT)
     page = page.order_by(place.desc())
-    return page.where(place < after[0]) if after else page
+    return (page.where(place < bindparam("place", type_=Integer)) if further else page).limit(_COUNT)
 
 
 async def recent(
@@ -99,49 +130,86 @@ async def recent(
     return Page(tuple(Hit(note, texts[note.id], 0.0) for note in page.items), page.next_cursor)
 
 
-async def outgoing(connection: AsyncConnection, caller: Caller, own: Any) -> tuple[Link, ...]:
-    """The notes that `own` (a row with key, space, folded) links to: for each title the one in its own space,
-    else elsewhere, the oldest first."""
+async def links_of(
+    connection: AsyncConnection, caller: Caller, note_id: str
+) -> tuple[tuple[Link, ...], tuple[Link, ...]]:
+    """(where the note's links lead, whose links lead to it). A link leads to the note of that title in the
+    space of the link, else to one elsewhere, the oldest first."""
+    own = (await connection.execute(_own(caller), {"id": canonical(note_id) or ""})).first()
+    if own is None:
+        raise missing(note_id)
+    values = {"own_key": own.key, "own_space": own.space, "own_folded": own.folded}
+    to = await connection.execute(_outgoing(caller), values)
+    back = await connection.execute(_incoming(caller), values)
+    return tuple(Link(*row) for row in to), tuple(Link(*row) for row in back)
+
+
+_OWN_KEY = bindparam("own_key", type_=Integer)
+_OWN_SPACE = bindparam("own_space", type_=String)
+_OWN_FOLDED = bindparam("own_folded", type_=String)
+
+
+@lru_cache(STATEMENTS)
+def _own(caller: Caller) -> Select[Any]:
+    query = select(notes.c.key, notes.c.space, notes.c.folded)
+    return query.where(notes.c.id == bindparam("id", type_=String), visible(caller))
+
+
+@lru_cache(STATEMENTS)
+def _outgoing(caller: Caller) -> Select[Any]:
     choice = func.row_number().over(
-        partition_by=note_links.c.target, order_by=((notes.c.space != own.space), notes.c.key)
+        partition_by=note_links.c.target, order_by=((notes.c.space != _OWN_SPACE), notes.c.key)
     )
     found = (
         select(notes.c.id, notes.c.title, notes.c.key, choice.label("choice"))
         .join(note_links, note_links.c.target == notes.c.folded)
-        .where(note_links.c.note_key == own.key, live(caller))
+        .where(note_links.c.note_key == _OWN_KEY, live(caller))
         .subquery()
     )
-    query = select(found.c.id, found.c.title).where(found.c.choice == 1, found.c.key != own.key)
-    rows = await connection.execute(query.order_by(found.c.title, found.c.id).limit(LINKS_SHOWN))
-    return tuple(Link(*row) for row in rows)
+    query = select(found.c.id, found.c.title).where(found.c.choice == 1, found.c.key != _OWN_KEY)
+    return query.order_by(found.c.title, found.c.id).limit(LINKS_SHOWN)
 
 
-async def incoming(connection: AsyncConnection, caller: Caller, own: Any) -> tuple[Link, ...]:
-    """The notes whose link by title leads to `own` and not to another note of that title."""
+@lru_cache(STATEMENTS)
+def _incoming(caller: Caller) -> Select[Any]:
     other = notes.alias("other")
-    own_is_near = notes.c.space == own.space
+    own_is_near = notes.c.space == _OWN_SPACE
     other_is_near = other.c.space == notes.c.space
     preferred = or_(
         and_(other_is_near, ~own_is_near),
-        and_(other_is_near == own_is_near, other.c.key < own.key),
+        and_(other_is_near == own_is_near, other.c.key < _OWN_KEY),
     )
     rival = select(other.c.key).where(
-        other.c.folded == own.folded, other.c.key != own.key, live(caller, other), preferred
+        other.c.folded == _OWN_FOLDED, other.c.key != _OWN_KEY, live(caller, other), preferred
     )
-    query = (
+    return (
         select(notes.c.id, notes.c.title)
         .join(note_links, note_links.c.note_key == notes.c.key)
-        .where(note_links.c.target == own.folded, notes.c.key != own.key, live(caller), ~rival.exists())
+        .where(note_links.c.target == _OWN_FOLDED, notes.c.key != _OWN_KEY, live(caller), ~rival.exists())
         .order_by(notes.c.title, notes.c.id)
         .limit(LINKS_SHOWN)
     )
-    return tuple(Link(*row) for row in await connection.execute(query))
+
+
+async def note_now(connection: AsyncConnection, caller: Caller, note_id: str) -> Note:
+    """Raises NoteNotFound, also for a deleted note."""
+    row = (await connection.execute(_whole(caller), {"id": canonical(note_id) or ""})).first()
+    if row is None:
+        raise missing(note_id)
+    if row.deleted_at is not None:
+        raise deleted()
+    return note_of(caller, row, row.text)
+
+
+@lru_cache(STATEMENTS)
+def _whole(caller: Caller) -> Select[Any]:
+    query = select(*COLUMNS, notes.c.key, note_texts.c.text)
+    query = query.join(note_texts, note_texts.c.key == notes.c.key)
+    return query.where(notes.c.id == bindparam("id", type_=String), visible(caller))
 
 
 async def revision_at(connection: AsyncConnection, caller: Caller, note_id: str, version: int) -> Note:
-    query = select(*COLUMNS, notes.c.key, note_texts.c.text)
-    query = query.join(note_texts, note_texts.c.key == notes.c.key)
-    row = (await connection.execute(query.where(notes.c.id == note_id, visible(caller)))).first()
+    row = (await connection.execute(_whole(caller), {"id": canonical(note_id) or ""})).first()
     if row is None:
         raise missing(note_id)
     if not 1 <= version <= row.version:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, false, func, or_, true
+from sqlalchemy import BindParameter, ColumnElement, exists, false, func, or_, true
 
 from app.notes.models import Caller, Note, NoteNotFound
 from app.notes.valid import open_names, shown_space
@@ -57,10 +57,14 @@ def live(caller: Caller, table: Any = notes) -> ColumnElement[bool]:
     return condition
 
 
-def tagged(folded_tag: str) -> ColumnElement[bool]:
+def tagged(folded_tag: str | BindParameter[str]) -> ColumnElement[bool]:
     return exists().where(note_tags.c.note_key == notes.c.key, note_tags.c.folded == folded_tag)
 
 
 def missing(note_id: str) -> NoteNotFound:
     """The same words for a note that is nowhere and one in a closed space."""
     return NoteNotFound(f"There is no note with the id {note_id[:60]!r}. search and list_notes give ids.")
+
+
+def deleted() -> NoteNotFound:
+    return NoteNotFound("This note is deleted. restore_note with its id brings it back.")

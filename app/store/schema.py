@@ -6,7 +6,11 @@ A new file gets the newest tables at once; an older one is migrated by Alembic, 
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -21,18 +25,19 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 def ensure_schema(path: Path) -> None:
     """Raises StoreUnusable if the database is newer than this version or not a Brain's."""
     prepare_file(path)
-    if found_schema(path) == SCHEMA:
-        return
-    engine = sync_engine(path)
-    try:
-        with writing(engine) as connection:
-            found = _version(connection)  # again, now that no other process writes
-            if found is None:
-                create_schema(connection)
-            elif found != SCHEMA:
-                _migrate(connection)
-    finally:
-        engine.dispose()
+    with _alone(path.parent):
+        if found_schema(path) == SCHEMA:
+            return
+        engine = sync_engine(path)
+        try:
+            with writing(engine) as connection:
+                found = _version(connection)  # again, now that no other process writes
+                if found is None:
+                    create_schema(connection)
+                elif found != SCHEMA:
+                    _migrate(connection)
+        finally:
+            engine.dispose()
 
 
 def found_schema(path: Path) -> str | None:
@@ -65,6 +70,18 @@ def create_schema(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
     connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
     connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (SCHEMA,))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time. SQLite's own locks do not cover the step of a new file into WAL mode."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without such locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _version(connection: Connection) -> str | None:
