@@ -2,7 +2,7 @@
 
 The text is made up: words whose frequencies fall as those of written English do (Zipf), in notes of very
 different lengths, half with front matter. A search is compared with the bare FTS5 query for the same words
-on the same file in the same run: top ten by BM25, joined with the table of notes, without the Brain around it.
+on the same file in the same run: top ten by BM25, joined with the table of notes, nothing around it.
 """
 
 from __future__ import annotations

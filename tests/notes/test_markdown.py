@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.notes.markdown import BOM, read_markdown, write_markdown
 from app.notes.models import TEXT_MAX_BYTES, NoteInvalid
 
-OWN = Path(__file__).parent / "data"
+OWN = Path(__file__).parent / "samples"
 
 LINES = st.sampled_from(
     [

@@ -20,7 +20,7 @@ from app.store.open import open_store
 
 from .conftest import LAN, Clock, counting_ids
 
-SAMPLES = Path(__file__).parent.parent / "notes" / "data"
+SAMPLES = Path(__file__).parent.parent / "notes" / "samples"
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus" / "mcp-docs"
 
 
