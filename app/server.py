@@ -306,7 +306,7 @@ def listen(where: Tcp | Unix) -> socket.socket:
     if isinstance(where, Unix):
         return _listen_unix(where.path)
     family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # else asyncio leaves Nagle on
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((where.host, where.port))

@@ -90,7 +90,7 @@ def listen(bind: str, port: int) -> socket.socket:
     if not is_loopback(bind) or bind == "localhost":
         raise ValueError(f"The simulator binds loopback addresses only, not {bind!r}. Use 127.0.0.1.")
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # else asyncio leaves Nagle on
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((bind, port))
