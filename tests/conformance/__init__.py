@@ -1,0 +1,1 @@
+"""The official MCP conformance suite against both doors: `python -m tests.conformance`."""
