@@ -124,13 +124,17 @@ async def open_house(
     *,
     policy: str | None = POLICY,
     mcp: FastMCP | None = None,
+    bind: str = "127.0.0.1",
     **variables: str,
 ) -> AsyncIterator[TestHouse]:
-    """`variables` are settings by name; `policy` None means that there is no policy file."""
+    """`variables` are settings by name; `policy` None means that there is no policy file.
+
+    `bind` is where the LAN door listens.
+    """
     policy_file = folder / "policy.toml"
     if policy is not None:
         policy_file.write_text(policy)
-    lan, tunnel = listen(Tcp("127.0.0.1", 0)), listen(Tcp("127.0.0.1", 0))
+    lan, tunnel = listen(Tcp(bind, 0)), listen(Tcp("127.0.0.1", 0))
     async with running(Simulator(team, Application(origin=address(tunnel), host=HOST))) as access:
         environ = {
             "MCP_TRANSPORT": "http",

@@ -20,9 +20,16 @@ class Verifier:
     """
 
     def __init__(
-        self, keys: KeySet, *, issuer: str, audiences: frozenset[str], now: Callable[[], float]
+        self,
+        keys: KeySet,
+        *,
+        issuer: str,
+        audiences: frozenset[str],
+        now: Callable[[], float],
+        cache_size: int = CACHE_SIZE,
     ) -> None:
         self._keys, self._issuer, self._audiences, self._now = keys, issuer, audiences, now
+        self._size = cache_size
         self._verified: dict[bytes, Identity] = {}
 
     async def __call__(self, token: bytes) -> Identity:
@@ -38,7 +45,7 @@ class Verifier:
         key = await self._keys.key(parts.kid)
         identity = verify(parts, key, issuer=self._issuer, audiences=self._audiences, now=self._now())
         self._verified[digest] = identity
-        if len(self._verified) > CACHE_SIZE:
+        if len(self._verified) > self._size:
             del self._verified[next(iter(self._verified))]
         return identity
 
