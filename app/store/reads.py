@@ -36,7 +36,7 @@ from app.store.tables import note_links, note_texts, notes, revisions
 
 LINKS_SHOWN = 200
 BEGINNING = 240
-STATEMENTS = 512  # kept per kind
+STATEMENTS = 64  # kept per kind
 
 _START = bindparam("start", type_=Integer)
 _COUNT = bindparam("count", type_=Integer)

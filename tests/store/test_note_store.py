@@ -288,3 +288,20 @@ async def test_what_joins_a_change_is_kept_with_it_or_not_at_all(opened: Store) 
     finally:
         await database.close()
     assert await found(opened.notes, "") == ["Kept"]
+
+
+async def test_a_cancelled_change_is_kept_whole_or_not_at_all(opened: Store) -> None:
+    store = opened.notes
+    made = await add(store, text="start")
+    for turn in range(60):
+        work = asyncio.create_task(store.append(LAN, made.id, f"line {turn}"))
+        for _ in range(turn % 20):
+            await asyncio.sleep(0)
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+    await store.append(LAN, made.id, "end")
+    note = await store.get(LAN, made.id)
+    history = await store.history(LAN, made.id)
+    assert note.version == len(history) == len(note.text.split("\n"))
+    assert note.text.endswith("\nend")
+    assert await found(store, "end") == ["T"]
