@@ -79,7 +79,8 @@ class TunnelDoor:
         check_length(next(iter(by_name.get(b"content-length", [])), None))
 
     def _is_ours(self, host: Host) -> bool:
-        return host.name == self._host.name and (host.port or self._default_port) == self._host.port
+        port = self._default_port if host.port is None else host.port
+        return host.name == self._host.name and port == self._host.port
 
 
 def _assertion(values: list[bytes]) -> bytes:
