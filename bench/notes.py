@@ -130,7 +130,7 @@ def _import(folder: Path, file: Path) -> float:
     ids = count()
     store = NoteFiles(engine, LAN, now=lambda: 1.7e9, new_id=lambda: uuid7(next(ids), bytes(10)))
     start = time.perf_counter()
-    import_folder(store, folder, space=None, force=False, progress=lambda _: None)
+    import_folder(store, folder, space=None, force=False, progress=lambda _, __: None)
     engine.dispose()
     return time.perf_counter() - start
 

@@ -87,7 +87,7 @@ def _note_files(settings: Settings) -> Iterator[NoteFiles]:
 @contextmanager
 def _progress(what: str, args: argparse.Namespace) -> Iterator[Progress]:
     if args.json or not sys.stderr.isatty():
-        yield lambda _: None
+        yield lambda _, __: None
         return
     from rich.console import Console  # not at the top: only for people who watch
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -96,7 +96,7 @@ def _progress(what: str, args: argparse.Namespace) -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
-        yield lambda count: bar.advance(task, count)
+        yield lambda done, total: bar.update(task, advance=done, total=total)
 
 
 def _finish(report: Report, args: argparse.Namespace, title: str) -> int:

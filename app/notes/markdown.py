@@ -37,7 +37,7 @@ def read_markdown(data: bytes, path: str) -> MarkdownFile:
     if len(data) > FILE_MAX:
         raise NoteInvalid(f"The file has {len(data)} bytes. Split it: a note holds {TEXT_MAX_BYTES} (1 MiB).")
     prefix, fields = _front(data)
-    text = valid_text(_decoded(data[len(prefix) :]))
+    text = valid_text(_decoded(data[len(prefix) :], at=len(prefix)))
     title = valid_title(fields.title) if fields.title else _title_from(text, path)
     return MarkdownFile(title, text, valid_tags(fields.tags or ()), prefix)
 
@@ -75,7 +75,7 @@ def _front(data: bytes) -> tuple[bytes, Fields]:
     match = _match(data, len(mark))
     if match is None:
         return mark, Fields(None, None)
-    fields = read_front_matter(_decoded(match["yaml"]))
+    fields = read_front_matter(_decoded(match["yaml"], at=match.start("yaml")))
     if fields is None:  # a paragraph between two lines, not front matter
         return mark, Fields(None, None)
     return data[: match.end()], fields
@@ -94,12 +94,12 @@ def _yaml(prefix: bytes) -> str:
     return match["yaml"].decode() if match else ""
 
 
-def _decoded(data: bytes) -> str:
+def _decoded(data: bytes, *, at: int) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
         raise NoteInvalid(
-            f"The file is not UTF-8 (byte {error.start} of its part). Save it as UTF-8 and import it again."
+            f"The file is not UTF-8 (byte {at + error.start + 1}). Save it as UTF-8 and import it again."
         ) from None
 
 

@@ -66,7 +66,7 @@ def restore(source: Path, database: Path, *, now: float) -> tuple[Copy, Path | N
         os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         _copy(source, new)
         if found_schema(new) is None:
-            raise BackupRefused(f"{source} is an empty database, not a backup.")
+            raise BackupRefused(f"{source} holds no notes. Name a file of `brain backup`.")
         ensure_schema(new)
         copy = check(new)
         kept = _set_aside(database, now)

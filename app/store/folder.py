@@ -20,7 +20,7 @@ BATCH_BYTES = 8 * 1024 * 1024  # per transaction: 0.2 s in which a server has to
 BATCH_FILES = 1000
 DEFAULT_SPACE = "main"
 
-Progress = Callable[[int], None]
+Progress = Callable[[int, int], None]  # how many more are done, and of how many
 
 
 @dataclass
@@ -43,6 +43,7 @@ def import_folder(
     """Reads the next files while a thread writes the last ones: SQLite and Python use a core each."""
     report = Report()
     known = store.sources(space)
+    found = list(_markdown_files(folder))
     batch: list[Incoming] = []
     size = 0
     writing: Future[None] | None = None
@@ -51,14 +52,14 @@ def import_folder(
         outcomes = store.put(files, space=space, force=force)
         for file, outcome in zip(files, outcomes, strict=True):
             report.add(file.path, outcome, _CONFLICT if outcome == "conflict" else "")
-        progress(len(files))
+        progress(len(files), len(found))
 
     with ThreadPoolExecutor(max_workers=1) as writer:
-        for path, file_or_why in _markdown_files(folder):
+        for path, file_or_why in found:
             item = _incoming(path, file_or_why, known, space)
             if not isinstance(item, Incoming):
                 report.add(path, *item)
-                progress(1)
+                progress(1, len(found))
                 continue
             batch.append(item)
             size += len(item.file.text)
@@ -81,6 +82,7 @@ def export_folder(
     report = Report()
     folder.mkdir(parents=True, exist_ok=True)
     root = folder.resolve()
+    total = store.count(space)
     taken: set[str] = set()
     written: list[tuple[Exported, str, str]] = []
     for note in store.export(space):
@@ -93,7 +95,7 @@ def export_folder(
         if len(written) >= BATCH_FILES:
             store.mark_exported(written)
             written = []
-        progress(1)
+        progress(1, total)
     store.mark_exported(written)
     return report
 
