@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import secrets
 import signal
 import socket
@@ -16,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fastmcp
 import httpx2
 import uvicorn
 import uvloop
@@ -24,7 +22,6 @@ from fastmcp import FastMCP
 from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp_types import ToolAnnotations
 
-from app import __version__
 from app.access.claims import issuer_of
 from app.access.jwks import KeySet
 from app.access.verifier import Verifier
@@ -36,6 +33,7 @@ from app.doors.tunnel import TunnelDoor
 from app.doors.wire import Http1
 from app.errors import AppError
 from app.gate import Gate, Request, Whoami
+from app.mcp_server import new_server
 from app.notes import tools as note_tools
 from app.notes.ids import uuid7
 from app.notes.models import NoteStore
@@ -49,10 +47,6 @@ from app.store.open import Store, open_store
 log = logging.getLogger("brain")
 
 DRAIN_SECONDS = 8  # SIGTERM to the end: in-flight requests get this long, the whole within 10 s
-INSTRUCTIONS = (
-    "The Brain keeps notes. `search` finds them, `fetch` reads one, `create_note` and `append_note` write. "
-    "Deleting can be undone, every change is kept. `whoami` says what you may use."
-)
 
 
 class CannotListen(AppError):
@@ -126,23 +120,6 @@ async def build(
                 report=observer,
             )
         yield House(server, gate, lan, tunnel, observer, keys)
-
-
-def new_server() -> FastMCP:
-    """An empty MCP server with the project's choices; identity is the doors' business, never FastMCP's."""
-    if "OTEL_EXPORTER_OTLP_ENDPOINT" not in os.environ and "OTEL_TRACES_EXPORTER" not in os.environ:
-        fastmcp.settings.telemetry_mode = "off"  # spans that nobody collects cost a tenth of a request
-    return FastMCP(
-        "Brain",
-        instructions=INSTRUCTIONS,
-        version=__version__,
-        auth=None,
-        mask_error_details=True,
-        dereference_schemas=False,
-        # Lists differ from person to person, and a policy change counts within one second.
-        cache_ttl=1,
-        cache_scope="private",
-    )
 
 
 def furnish(server: FastMCP, store: NoteStore, gate: Gate, base_url: str) -> None:

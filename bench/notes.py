@@ -34,6 +34,8 @@ SIZES = (1_000, 10_000, 100_000)
 WORDS = 30_000
 MEDIAN_WORDS = 120  # of a note; the mean is about 200
 SEARCHES = 300
+LONG_NOTES = 2_000
+LONG_WORDS = 2_000  # median of the long ones; the mean is about 21 kB
 LAN = Caller("lan", None, Spaces(every=True))
 PERSON = Caller("alice", "~alice", Spaces(shared=True, names=frozenset({"~alice"})))
 BARE = """SELECT n.id, n.title, f.rank FROM notes_fts f JOIN notes n ON n.key = f.rowid
@@ -55,8 +57,8 @@ class Language:
     def word(self) -> str:
         return self.words[bisect(self.sums, self.random.random() * self.sums[-1])]
 
-    def text(self) -> str:
-        length = int(self.random.lognormvariate(0, 1) * MEDIAN_WORDS) + 5
+    def text(self, median_words: int = MEDIAN_WORDS) -> str:
+        length = int(self.random.lognormvariate(0, 1) * median_words) + 5
         words = [self.word() for _ in range(length)]
         lines = (" ".join(words[at : at + 14]) for at in range(0, length, 14))
         return "\n".join(lines) + "\n"
@@ -110,14 +112,22 @@ async def _measure(size: int, folder: Path) -> dict[str, Any]:
     }
 
 
-def _write_files(language: Language, size: int, folder: Path) -> int:
+def long_notes() -> tuple[int, float]:
+    """(notes imported in a second, their mean size in bytes) for notes as long as a page of documentation."""
+    with tempfile.TemporaryDirectory(prefix="brain-bench-") as name:
+        folder = Path(name)
+        total = _write_files(Language(seed=21), LONG_NOTES, folder / "files", LONG_WORDS)
+        return round(LONG_NOTES / _import(folder / "files", folder / "brain.db")), total / LONG_NOTES
+
+
+def _write_files(language: Language, size: int, folder: Path, median_words: int = MEDIAN_WORDS) -> int:
     total = 0
     for number in range(size):
         below = folder / f"{number // 500}"
         below.mkdir(parents=True, exist_ok=True)
         title = f"{language.word()} {language.word()} {number}"
         head = f"---\ntitle: {title}\ntags: [{language.word()}]\n---\n" if number % 2 else f"# {title}\n\n"
-        data = (head + language.text()).encode()
+        data = (head + language.text(median_words)).encode()
         (below / f"{number}.md").write_bytes(data)
         total += len(data)
     return total

@@ -12,7 +12,7 @@ from app.errors import AppError
 from app.settings import Settings, SettingsInvalid
 
 # Each has `register(subparsers)`; its parsers set `run(args, settings) -> exit code`.
-NOUNS = ("serve", "connect", "policy", "access", "config")
+NOUNS = ("serve", "connect", "notes", "policy", "access", "backup", "config")
 USAGE = 2
 
 

@@ -1,0 +1,91 @@
+"""`make bench`: the whole table, as the README shows it. About ten minutes on two quiet cores."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import sys
+
+import fastmcp
+
+from bench import doors, identity, notes, start
+from bench.doors import Line
+
+
+def main() -> None:
+    print(
+        f"{platform.machine()}, Python {platform.python_version()}, FastMCP {fastmcp.__version__}; one run,"
+    )
+    print("medians of rounds that take turns; one server process, 8 connections, load from the other core.\n")
+    _say("the doors")
+    print(door_table(asyncio.run(doors.measure())))
+    _say("who is there")
+    print(identity_table(asyncio.run(identity.measure())))
+    _say("starting")
+    print(start_table(start.measure()))
+    _say("notes")
+    print(notes_table(notes.run()))
+    rate, size = notes.long_notes()
+    print(
+        f"\nImport of long notes ({size / 1000:.0f} kB each, as documentation pages are): {rate:,} notes/s."
+    )
+
+
+def door_table(lines: list[Line]) -> str:
+    rows = []
+    for line in lines:
+        base = next(other for other in lines if (other.era, other.tools) == (line.era, line.tools))
+        rows.append(
+            f"| {line.name} | {line.era} | {line.tools} | {line.rps:,.0f} | {line.rps / base.rps:.2f} × "
+            f"| {line.p50_ms:.1f} | {line.p99_ms:.1f} | {line.p99_ms / base.p99_ms:.2f} × "
+            f"| {line.cpu_us:,.0f} | {line.cpu_us / base.cpu_us:.2f} × | {line.rss_mb:.0f} |"
+        )
+    head = (
+        "| tools/call at | protocol | tools | req/s | to stock | p50 ms | p99 ms | to stock "
+        "| CPU µs/req | to stock | RSS MB |"
+    )
+    return _table(head, rows)
+
+
+def identity_table(micros: dict[str, float]) -> str:
+    rows = [
+        f"| {name} | {value:.1f} | {value / micros['bare RSA']:.2f} × |" for name, value in micros.items()
+    ]
+    return "\n" + _table("| identity check | µs | to bare RSA |", rows)
+
+
+def start_table(taken: dict[str, tuple[float, float]]) -> str:
+    bare = taken["bare FastMCP"]
+    rows = [
+        f"| {name} | {seconds:.2f} | {seconds - bare[0]:+.2f} | {mb:.0f} | {mb / bare[1]:.2f} × |"
+        for name, (seconds, mb) in taken.items()
+    ]
+    return "\n" + _table("| start | ready after s | to bare | idle RSS MB | to bare |", rows)
+
+
+def notes_table(rows: list[dict[str, object]]) -> str:
+    names = {
+        "notes": "notes",
+        "import_per_s": "import notes/s",
+        "text_mb": "text MB",
+        "file_mb": "file MB",
+        "bare_p50": "bare FTS5 p50 ms",
+        "bare_p99": "p99",
+        "search_p50": "search p50 ms",
+        "search_p99": "p99",
+        "ratio_p50": "p50 to bare",
+    }
+    cells = [" | ".join(f"{row[name]:,}" for name in names) for row in rows]
+    return "\n" + _table(f"| {' | '.join(names.values())} |", [f"| {cell} |" for cell in cells])
+
+
+def _table(head: str, rows: list[str]) -> str:
+    return "\n".join([head, "|" + "---|" * (head.count("|") - 1), *rows])
+
+
+def _say(what: str) -> None:
+    print(f"measuring {what} …", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
