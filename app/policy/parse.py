@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
-
-import re2
 
 from app.access.claims import ascii_lower
 from app.errors import AppError
@@ -28,7 +27,7 @@ class PolicyInvalid(AppError):
     status = 500
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(map(_one_line, problems))
         super().__init__("The policy file has problems:\n" + "\n".join(f"- {p}" for p in self.problems))
 
 
@@ -61,7 +60,7 @@ class _Table:
         self.problems.append(f"{self.place}.{field}: {what}")
 
     def only(self, *fields: str) -> None:
-        for field in self.data.keys() - set(fields):
+        for field in sorted(self.data.keys() - set(fields)):
             close = difflib.get_close_matches(field, fields, 1)
             hint = f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(fields)}"
             self.wrong(field, f"unknown; {hint}")
@@ -91,7 +90,7 @@ class _Table:
 
     def scopes(self, known: set[str]) -> frozenset[str]:
         named = self.texts("scopes")
-        for scope in set(named) - known:
+        for scope in sorted(set(named) - known):
             close = difflib.get_close_matches(scope, known, 1)
             hint = f"did you mean `{close[0]}`?" if close else f'define it as [scopes."{scope}"]'
             self.wrong("scopes", f"unknown scope `{scope}`; {hint}")
@@ -121,8 +120,13 @@ def _toml(text: str | bytes) -> dict[str, Any]:
         return tomllib.loads(text if isinstance(text, str) else text.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise PolicyInvalid(["not UTF-8; save the file as UTF-8"]) from None
-    except (tomllib.TOMLDecodeError, RecursionError) as problem:
-        raise PolicyInvalid([f"not TOML: {problem}"]) from None
+    except (ValueError, RecursionError) as problem:  # ValueError: also a number of thousands of digits
+        raise PolicyInvalid([f"not TOML: {str(problem).partition(';')[0]}"]) from None
+
+
+def _one_line(problem: str) -> str:
+    """Keys of the file may hold line ends."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in problem)
 
 
 def _own_scope(name: str, table: _Table) -> OwnScope:
@@ -153,9 +157,9 @@ def _lan(table: _Table, known: set[str]) -> frozenset[str]:
 
 
 def _rule(number: int, table: _Table, known: set[str]) -> Rule:
-    table.only("name", "scopes", *_SELECTORS, "any_person", "spaces", "limits")
     name = table.text("name", f"rule {number}")
     table.place = f"rule {name}" if name else table.place
+    table.only("name", "scopes", *_SELECTORS, "any_person", "spaces", "limits")
     selectors = {field: frozenset(table.texts(field)) for field in _SELECTORS}
     any_person = table.flag("any_person")
     if not any_person and not any(selectors.values()):
@@ -166,7 +170,7 @@ def _rule(number: int, table: _Table, known: set[str]) -> Rule:
         if email.count("@") != 1 or email.startswith("@") or email.endswith("@"):
             table.wrong("emails", f"`{email}` is not an e-mail address")
     for domain in selectors["domains"]:
-        if "@" in domain or "*" in domain or "." not in domain:
+        if "@" in domain or "*" in domain or "." not in domain.strip(".") or domain != domain.strip("."):
             table.wrong("domains", f"`{domain}` is not a domain; write it like example.com")
     return Rule(
         name=name,
@@ -215,15 +219,14 @@ def _matches_problem(value: Any) -> str | None:
         return "must be a regular expression"
     try:
         compile_pattern(value)
-    except re2.error as problem:
-        shown = problem.args[0]
-        return f"not a usable regular expression: {shown.decode() if isinstance(shown, bytes) else shown}"
+    except ValueError as problem:  # UnicodeEncodeError too: half a surrogate pair is no text
+        return f"not a usable regular expression: {problem}"
     return None
 
 
 def _number_problem(value: Any) -> str | None:
-    usable = isinstance(value, int | float) and not isinstance(value, bool)
-    return None if usable else "must be a number"
+    usable = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+    return None if usable and not isinstance(value, bool) else "must be a number"
 
 
 def _length_problem(value: Any) -> str | None:
@@ -263,6 +266,6 @@ def _case(table: _Table) -> Case:
 def _unique_names(rules: tuple[Rule, ...], problems: list[str]) -> None:
     seen: set[str] = set()
     for rule in rules:
-        if rule.name in seen:
+        if rule.name in seen and rule.name:
             problems.append(f"rule {rule.name}: the name is taken; every rule needs a name of its own")
         seen.add(rule.name)
