@@ -8,16 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from posixpath import normpath
 from typing import Any, Literal
 
-import re2
-
 LimitKind = Literal["one_of", "matches", "max", "min", "max_length", "under"]
 LIMIT_KINDS: tuple[LimitKind, ...] = ("one_of", "matches", "max", "min", "max_length", "under")
-
-_QUIET = re2.Options()
-_QUIET.log_errors = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ class Limit:
             case "one_of":
                 return any(type(value) is type(one) and value == one for one in self.value)
             case "matches":
-                return isinstance(value, str) and compile_pattern(self.value).fullmatch(value) is not None
+                return isinstance(value, str) and _matches(self.value, value)
             case "max":
                 return _is_number(value) and value <= self.value
             case "min":
@@ -68,9 +64,18 @@ class Limit:
                 return isinstance(value, str) and is_under(value, self.value)
 
 
+@lru_cache(maxsize=1024)
 def compile_pattern(pattern: str) -> Any:
-    """A pattern of the linear-time engine, which caches it. Raises re2.error."""
-    return re2.compile(pattern, _QUIET)
+    """A pattern of the linear-time engine. Raises ValueError with what is wrong with it."""
+    import re2  # a tenth of a second and 2 MB, for policies that have such a limit
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(pattern, options)
+    except re2.error as problem:
+        said = problem.args[0]
+        raise ValueError(said.decode() if isinstance(said, bytes) else str(said)) from None
 
 
 def is_under(path: str, folder: str) -> bool:
@@ -90,6 +95,13 @@ def with_defaults(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> di
         if isinstance(part, Mapping) and "default" in part
     }
     return {**defaults, **arguments}
+
+
+def _matches(pattern: str, value: str) -> bool:
+    try:
+        return compile_pattern(pattern).fullmatch(value) is not None
+    except UnicodeEncodeError:  # half a surrogate pair is no text
+        return False
 
 
 def _is_number(value: Any) -> bool:
