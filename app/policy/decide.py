@@ -83,7 +83,9 @@ def decide(policy: Policy, principal: Principal, operation: Operation) -> Decisi
     if scopes.isdisjoint(needed):
         why = f"the client's token lacks {' or '.join(needed)}"
         return Decision(False, operation, needed, scopes, rules, (why,), consent_would_help=True)
-    return _within_limits(operation, needed, scopes, giving, principal)
+    # A rule counts by what the token has of it: the limits and spaces of the others stay closed.
+    usable = tuple(match for match in giving if not match.scopes.isdisjoint(scopes.intersection(needed)))
+    return _within_limits(operation, needed, scopes, usable, principal)
 
 
 def _within_limits(
