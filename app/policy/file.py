@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = 0.5  # seconds between two looks at the file, so that a change counts within one second
 
 _Stamp = tuple[int, int, int]
+_HIDDEN: _Stamp = (-1, -1, -1)
 
 
 class PolicyFile:
@@ -57,10 +58,13 @@ class PolicyFile:
 
 
 def _stamp(path: Path) -> _Stamp | None:
+    """None: no such file. Whatever else hides it is not the same, and `_load` will say what it is."""
     try:
         seen = os.stat(path)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError:
+        return _HIDDEN
     return seen.st_mtime_ns, seen.st_size, seen.st_ino
 
 
