@@ -139,7 +139,7 @@ class Gate(Middleware):
         call_next: CallNext[Any, ResourceResult],
     ) -> ResourceResult:
         uri = str(context.message.uri)
-        decision = self._decide(Operation("resource", uri))
+        decision = await self._decide_resource(uri)
         if not decision.allowed:
             self._denied("resources/read", uri, decision)
             raise NotFoundError(f"Unknown resource: {uri!r}")  # exactly like a missing one
@@ -159,14 +159,31 @@ class Gate(Middleware):
         if context.method != "completion/complete":
             return await call_next(context)
         kind, name = _completed(context.message)
-        decision = self._decide(Operation(kind, name))
+        decision = (
+            await self._decide_resource(name)
+            if kind == "resource"
+            else self._decide(Operation("prompt", name))
+        )
         if not decision.allowed:
             self._denied("completion/complete", name, decision)
-            return mt.CompleteResult(completion=mt.Completion(values=[]))
+            # Asked for as a name that nothing has: the answer is a missing one's, in every version.
+            nothing = {**context.message, "ref": {"type": "ref/prompt", "name": ""}}
+            return await call_next(context.copy(message=nothing))
         return await self._run("completion/complete", name, decision, context, call_next)
 
     def _decide(self, operation: Operation) -> Decision:
         return decide(self._policy(), self._request().principal, operation)
+
+    async def _decide_resource(self, uri: str) -> Decision:
+        """By its own name, and by the template's that would answer: what is listed decides."""
+        decision = self._decide(Operation("resource", uri))
+        if not decision.allowed or await self._mcp.get_resource(uri) is not None:
+            return decision
+        template = await self._mcp.get_resource_template(uri)
+        if template is None:
+            return decision
+        by_template = self._decide(Operation("resource", template.uri_template))
+        return decision if by_template.allowed else by_template
 
     def _may(self, kind: Kind, name: str) -> bool:
         return self._decide(Operation(kind, name)).allowed
