@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from app.errors import AppError
 from app.settings.table import TABLE, Variable
@@ -90,8 +90,14 @@ def _read_file(path: Path, problems: list[str]) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as problem:
         problems.append(f"{path}: cannot be read: {problem}")
         return {}
-    values = dotenv_values(stream=StringIO(text), interpolate=False)
-    for name in values.keys() - _BY_NAME.keys():
+    lines = list(parse_stream(StringIO(text)))
+    for line in lines:
+        if line.error or (line.key is not None and line.value is None):
+            blank = len(line.original.string) - len(line.original.string.lstrip())
+            number = line.original.line + line.original.string[:blank].count("\n")
+            problems.append(f"{path}: line {number} cannot be read; write NAME=value")
+    values = {line.key: line.value for line in lines if line.key is not None}
+    for name in sorted(values.keys() - _BY_NAME.keys()):
         close = difflib.get_close_matches(name, _BY_NAME, 1)
         hint = f"did you mean {close[0]}?" if close else "remove it; deploy/app.env.example lists them all"
         problems.append(f"{path}: unknown name {name}; {hint}")

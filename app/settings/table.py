@@ -43,7 +43,7 @@ TABLE: tuple[Variable, ...] = (
     Variable("POLICY_FILE", "Who may do what", "", "The policy. Default: DATA_DIR/policy.toml; missing: the LAN may do everything, the tunnel door lets nobody call anything.", values.plain, example="./data/policy.toml"),
     Variable("UPSTREAMS_FILE", "Who may do what", "", "Other MCP servers behind the same doors. Default: DATA_DIR/upstreams.toml.", values.plain, example="./data/upstreams.toml"),
     Variable("DATA_DIR", "Storage", "./data", "Database, last good signing keys, and later secrets; made with mode 0700.", values.plain),
-    Variable("DATABASE_URL", "Storage", "", "`sqlite:///PATH`. Default: brain.db in DATA_DIR.", values.database_url, example="sqlite:///./data/brain.db"),
+    Variable("DATABASE_URL", "Storage", "", "`sqlite:///PATH`. Default: brain.db in DATA_DIR.", values.database_url, secret=True, example="sqlite:///./data/brain.db"),
     Variable("LOG_LEVEL", "Logging", "info", "`debug`, `info`, `warning` or `error`. No token, code, secret or note text is ever logged.", values.one_of("debug", "info", "warning", "error")),
     Variable("LOG_FORMAT", "Logging", "text", "`text` or `json`.", values.one_of("text", "json")),
     Variable("CLOUDFLARE_API_TOKEN", "Provisioning", "", "API token for `brain tunnel` and `brain doctor`.", values.plain, secret=True, example="…"),

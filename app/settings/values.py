@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -57,7 +57,7 @@ def host(text: str) -> str:
 
 
 def port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 0 < int(text) < 65536:
         raise ValueError("must be a port, 1 to 65535")
     return int(text)
 
@@ -71,7 +71,11 @@ def networks(text: str) -> tuple[Network, ...]:
 
 
 def hosts(text: str) -> frozenset[str]:
-    return frozenset(part.strip("[]").lower() for part in names(text))
+    parts = [part.strip("[]").lower() for part in names(text)]
+    for part in parts:
+        if not re.fullmatch(r"[a-z0-9._-]+", part) and not _is_ipv6(part):
+            raise ValueError(f"must be names or addresses, without scheme or port ({part})")
+    return frozenset(parts)
 
 
 def names(text: str) -> list[str]:
@@ -127,6 +131,7 @@ def base_url(text: str) -> str:
         or url.query
         or url.fragment
         or "@" in url.netloc
+        or url.netloc.endswith(":")
     ):
         raise ValueError("must be https://host, without a path")
     if url.scheme == "http" and not is_loopback(host):
@@ -137,7 +142,7 @@ def base_url(text: str) -> str:
 def certs_url(text: str) -> str:
     if not text:
         return ""
-    url = urlsplit(text)
+    url = _split(text)
     if not url.hostname or url.scheme not in ("http", "https") or "@" in url.netloc:
         raise ValueError("must be an https URL")
     if url.scheme == "http" and not is_loopback(url.hostname):
@@ -154,10 +159,29 @@ def database_url(text: str) -> str:
 
 
 def loopback_url(text: str) -> str:
-    url = urlsplit(text)
-    if text and url.netloc != "api.cloudflare.com" and not is_loopback(url.hostname or ""):
-        raise ValueError("must be loopback, or left out for Cloudflare's own API")
+    url = _split(text)
+    cloudflare = (url.scheme, url.netloc) == ("https", "api.cloudflare.com")
+    loopback = url.scheme in ("http", "https") and is_loopback(url.hostname or "")
+    if text and not cloudflare and not loopback:
+        raise ValueError("must be a loopback URL, or left out for Cloudflare's own API")
     return text
+
+
+def _split(text: str) -> SplitResult:
+    """Nothing at all of a URL that cannot be taken apart."""
+    try:
+        url = urlsplit(text)
+        _ = url.port
+    except ValueError:
+        return urlsplit("")
+    return url
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
 
 
 def is_loopback(host: str) -> bool:
