@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 import time
 from base64 import urlsafe_b64decode
@@ -18,6 +19,8 @@ from app.access.verifier import Verifier
 from app.cli.policy import Usage
 from app.settings import Settings
 
+STDIN = "-"
+
 
 def register(nouns: Any) -> None:
     verbs = nouns.add_parser("access", help="Cloudflare Access assertions").add_subparsers(
@@ -25,7 +28,7 @@ def register(nouns: Any) -> None:
     )
     inspecting = verbs.add_parser("inspect", help="decode and verify an assertion")
     inspecting.add_argument(
-        "token", nargs="?", default="-", help="the assertion; - or nothing: standard input"
+        "token", nargs="?", default=STDIN, help="the assertion; - or nothing: standard input"
     )
     inspecting.add_argument("--json", action="store_true", help="as JSON")
     inspecting.set_defaults(run=inspect)
@@ -34,7 +37,8 @@ def register(nouns: Any) -> None:
 def inspect(args: argparse.Namespace, settings: Settings) -> int:
     if not settings.access_team:
         raise Usage("set CF_ACCESS_TEAM and CF_ACCESS_AUD first; they say whose assertions are good here")
-    token = (sys.stdin.read() if args.token == "-" else args.token).strip()
+    pasted = sys.stdin.buffer.read() if args.token == STDIN else os.fsencode(args.token)
+    token = pasted.decode("latin-1").strip()  # whatever it is, it is shown and refused, never a crash
     result = {**_decoded(token), **asyncio.run(_verified(token, settings))}
     if args.json:
         print(json.dumps(result, indent=2))
@@ -63,7 +67,7 @@ async def _verified(token: str, settings: Settings) -> dict[str, Any]:
             keys, issuer=issuer_of(settings.access_team), audiences=settings.access_aud, now=clock
         )
         try:
-            identity = await verify(token.encode())
+            identity = await verify(token.encode("latin-1"))
         except AssertionRefused as refused:
             return {"verdict": "refused", "reason": refused.reason, "detail": refused.detail}
         except KeysUnavailable as unavailable:
