@@ -1,0 +1,1 @@
+"""Real MCP clients against the real server: `python -m tests.clients`."""
