@@ -22,9 +22,11 @@ ROUNDS = 5
 async def measure() -> dict[str, float]:
     """Microseconds for each, medians of rounds that take turns."""
     team = Team("acme", now=time.time)  # noqa: TID251
-    async with running(Simulator(team, Application(origin="127.0.0.1:1", host="x"))) as access:
-        async with httpx2.AsyncClient(trust_env=False) as http:
-            return await _measure(team, access.certs_url, http)
+    async with (
+        running(Simulator(team, Application(origin="127.0.0.1:1", host="x"))) as access,
+        httpx2.AsyncClient(trust_env=False) as http,
+    ):
+        return await _measure(team, access.certs_url, http)
 
 
 async def _measure(team: Team, certs_url: str, http: httpx2.AsyncClient) -> dict[str, float]:

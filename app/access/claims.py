@@ -10,10 +10,10 @@ import binascii
 import json
 import math
 import re
-from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn, TypeGuard, cast
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, NoReturn, TypeGuard, cast
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import RSAAlgorithm
@@ -50,7 +50,7 @@ Reason = Literal[
 ]
 
 _RS256 = RSAAlgorithm(RSAAlgorithm.SHA256)
-_SEGMENT = re.compile(rb"[A-Za-z0-9_-]+")
+_COMPACT = re.compile(rb"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")  # RFC 7515 §7.1
 # Headers that offer a key of the sender's own, or that we would have to understand (RFC 7515 §4.1.11).
 _REFUSED_HEADERS = frozenset({"crit", "jku", "jwk", "x5u", "x5c", "b64", "zip", "enc"})
 
@@ -80,8 +80,7 @@ class KeysUnavailable(AppError):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A token taken apart, with nothing about it believed yet."""
 
     kid: str
@@ -109,10 +108,17 @@ def take_apart(token: bytes) -> Token:
     """Splits a compact JWS. Raises AssertionRefused; reads no more than the header."""
     if len(token) > MAX_BYTES:
         raise AssertionRefused("too_large", f"{len(token)} bytes")
-    segments = token.split(b".")
-    if len(segments) != 3 or not all(_SEGMENT.fullmatch(segment) for segment in segments):
-        raise AssertionRefused("malformed", f"{len(segments)} segments")
-    header = _json_object(_decode(segments[0]))
+    segments = _COMPACT.fullmatch(token)
+    if segments is None:
+        raise AssertionRefused("malformed", "not three segments of base64url")
+    header, payload, signature = segments.groups()
+    return Token(_kid(header), token[: segments.end(2)], _decode(signature), _decode(payload))
+
+
+@lru_cache(maxsize=64)
+def _kid(segment: bytes) -> str:
+    """The kid of a JOSE header that we accept; all tokens of one key share their header."""
+    header = _json_object(_decode(segment))
     if header.get("alg") != ALGORITHM:
         raise AssertionRefused("alg", "the algorithm is not RS256")
     if header.get("typ", "JWT") != "JWT":
@@ -122,7 +128,7 @@ def take_apart(token: bytes) -> Token:
     kid = header.get("kid")
     if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID:
         raise AssertionRefused("kid_missing", "no usable kid")
-    return Token(kid, segments[0] + b"." + segments[1], _decode(segments[2]), _decode(segments[1]))
+    return kid
 
 
 def verify(
@@ -222,16 +228,17 @@ def _nonce(claims: Mapping[str, Any]) -> str | None:
 
 def _decode(segment: bytes) -> bytes:
     try:
-        return urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
+        return binascii.a2b_base64(segment.translate(_URLSAFE) + b"=" * (-len(segment) % 4))
     except binascii.Error:
         raise AssertionRefused("malformed", "not base64url") from None
 
 
+_URLSAFE = bytes.maketrans(b"-_", b"+/")
+
+
 def _json_object(data: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant
-        )
+        value = _STRICT.decode(data.decode("utf-8"))
     except (ValueError, RecursionError):
         raise AssertionRefused("malformed", "not a JSON object") from None
     if not isinstance(value, dict):
@@ -244,11 +251,18 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
         raise ValueError("duplicate name")
-    for value in result.values():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError("not a finite number")
     return result
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("not a finite number")
+    return number
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_float=_finite, parse_constant=_no_constant)

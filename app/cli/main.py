@@ -5,20 +5,30 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from app import __version__, settings
 from app.errors import AppError
 from app.settings import Settings, SettingsInvalid
 
-# Each has `register(subparsers)`; its parsers set `run(args, settings) -> exit code`.
-NOUNS = ("serve", "connect", "notes", "policy", "access", "backup", "config")
+# Command → the file that has `register(subparsers)`; its parsers set `run(args, settings) -> exit code`.
+NOUNS = {
+    "serve": "serve",
+    "connect": "connect",
+    "notes": "notes",
+    "policy": "policy",
+    "access": "access",
+    "backup": "backup",
+    "restore": "backup",
+    "config": "config",
+}
 USAGE = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 fine, 1 a problem was found, 2 wrong usage or configuration."""
-    args = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    args = parser(_needed(words)).parse_args(words)
     try:
         return int(args.run(args, _settings(args)))
     except AppError as problem:
@@ -31,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line; for the tests that hold the README to it, too."""
+def parser(files: Iterable[str] = tuple(dict.fromkeys(NOUNS.values()))) -> argparse.ArgumentParser:
+    """The command line of these files of `app/cli`; without any, of all."""
     top = argparse.ArgumentParser(
         prog="brain", description="An MCP server behind two doors: the LAN's and the tunnel's."
     )
@@ -41,9 +51,17 @@ def parser() -> argparse.ArgumentParser:
         "--env-file", default=".env", metavar="FILE", help="settings file (default: .env in this folder)"
     )
     nouns = top.add_subparsers(required=True, metavar="COMMAND")
-    for noun in NOUNS:
-        importlib.import_module(f"app.cli.{noun}").register(nouns)
+    for file in files:
+        importlib.import_module(f"app.cli.{file}").register(nouns)
     return top
+
+
+def _needed(words: Sequence[str]) -> Iterable[str]:
+    """The file of the command alone, where one is named: a server need not load the other commands."""
+    for word in words:
+        if word in NOUNS:
+            return (NOUNS[word],)
+    return dict.fromkeys(NOUNS.values())
 
 
 def _settings(args: argparse.Namespace) -> Settings:
