@@ -17,7 +17,7 @@ from fastmcp.tools import Tool, ToolResult
 from mcp.shared.exceptions import MCPError
 from pydantic import Field
 
-from app.server import new_server
+from app.mcp_server import new_server
 
 from .rounds import register as register_rounds
 
