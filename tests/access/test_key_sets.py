@@ -7,7 +7,7 @@ import stat
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from app.access.claims import AssertionRefused, KeysUnavailable
@@ -29,6 +29,11 @@ def rsa_jwk(kid: str, bits: int, **more: Any) -> bytes:
         "n": base64url(modulus).decode(),
     }
     return json.dumps(jwk | more).encode()
+
+
+def private_jwk(kid: str) -> bytes:
+    jwk = RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 2048), as_dict=True)
+    return json.dumps({**jwk, "kid": kid, "alg": "RS256", "use": "sig", "key_ops": ["verify"]}).encode()
 
 
 def curve_jwk(kid: str) -> bytes:
@@ -59,7 +64,8 @@ UNUSABLE = {
     "a 16384-bit key": a_set(rsa_jwk("k", 16384)),
     "an elliptic curve": a_set(curve_jwk("k")),
     "a symmetric key": a_set(b'{"kid": "k", "kty": "oct", "k": "AAAA", "alg": "HS256"}'),
-    "a private key": a_set(rsa_jwk("k", 2048, d="AQAB")),
+    "half a private key": a_set(rsa_jwk("k", 2048, d="AQAB")),
+    "a private key": a_set(private_jwk("k")),
     "a key for encryption": a_set(rsa_jwk("k", 2048, use="enc")),
     "a key for another algorithm": a_set(rsa_jwk("k", 2048, alg="RS512")),
     "an exponent of one": a_set(rsa_jwk("k", 2048, e="AQ")),

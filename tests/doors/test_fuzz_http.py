@@ -13,6 +13,8 @@ from tests.house import HOST, TestHouse
 
 from .raw import PATIENCE, WHOAMI, Reply, chunks, closed, post, read
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 GRACE = 0.02  # seconds for an answer, before the client says that it has nothing more to send
 quick = settings(
     deadline=None,
@@ -110,28 +112,28 @@ almost_http = st.builds(
 @quick
 @given(requests=st.lists(st.binary(max_size=400) | almost_http, min_size=1, max_size=3))
 async def test_any_bytes_get_a_refusal_or_a_closed_connection(
-    house: TestHouse, caplog: pytest.LogCaptureFixture, door: str, requests: list[bytes]
+    standing: TestHouse, caplog: pytest.LogCaptureFixture, door: str, requests: list[bytes]
 ) -> None:
-    await survives(house, caplog, door, b"".join(requests))
+    await survives(standing, caplog, door, b"".join(requests))
 
 
 @pytest.mark.parametrize("door", ["lan", "tunnel"])
 @quick
 @given(extra=lines, body=bodies, data=st.data())
 async def test_a_good_request_with_something_odd_in_it_does_no_harm(
-    house: TestHouse,
+    standing: TestHouse,
     caplog: pytest.LogCaptureFixture,
     door: str,
     extra: list[bytes],
     body: bytes,
     data: st.DataObject,
 ) -> None:
-    host, assertion = ("localhost", []) if door == "lan" else (HOST, [credential(house)])
+    host, assertion = ("localhost", []) if door == "lan" else (HOST, [credential(standing)])
     request = bytearray(post(host, *assertion, *extra, body=body))
     if data.draw(st.booleans()):
         at = data.draw(st.integers(0, len(request) - 1))
         request[at] = data.draw(st.integers(0, 255))
-    await survives(house, caplog, door, bytes(request))
+    await survives(standing, caplog, door, bytes(request))
 
 
 def credential(house: TestHouse) -> bytes:

@@ -14,6 +14,8 @@ from tests.house import TestHouse
 from .raw import message
 from .test_tunnel_isolation import META
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 quick = settings(
     deadline=None,
     max_examples=60,
@@ -106,40 +108,45 @@ async def answers(house: TestHouse, door: str, body: bytes, **headers: str) -> i
 
 
 @pytest.mark.parametrize("door", ["lan", "tunnel"])
-async def test_what_is_no_message_is_a_4xx_in_every_era(house: TestHouse, door: str) -> None:
+async def test_what_is_no_message_is_a_4xx_in_every_era(standing: TestHouse, door: str) -> None:
     for name, body in AWKWARD.items():
         for version in ("2025-06-18", "2025-11-25", "2026-07-28"):
-            status = await answers(house, door, body, **{"Mcp-Protocol-Version": version})
+            status = await answers(standing, door, body, **{"Mcp-Protocol-Version": version})
             assert (name, version, status // 100) == (name, version, 4)
-    assert (await house.lan_request()).status_code == 200
+    assert (await standing.lan_request()).status_code == 200
 
 
 @pytest.mark.parametrize("identity", [b"[1]", b"{}", b"NaN", b"1e999", b"null", b"1.5", b"true"])
-async def test_a_call_that_no_answer_could_name_is_not_carried_out(house: TestHouse, identity: bytes) -> None:
+async def test_a_call_that_no_answer_could_name_is_not_carried_out(
+    standing: TestHouse, identity: bytes
+) -> None:
     call = message("tools/call", name="create_note", arguments={"title": "Unasked", "text": "x"})
     for version in ("2025-11-25", "2026-07-28"):
         status = await answers(
-            house, "lan", call.replace(b'"id": 1', b'"id": ' + identity), **{"Mcp-Protocol-Version": version}
+            standing,
+            "lan",
+            call.replace(b'"id": 1', b'"id": ' + identity),
+            **{"Mcp-Protocol-Version": version},
         )
         assert status in (202, 400)
     listed = message("tools/call", name="list_notes", arguments={})
-    assert "Unasked" not in (await house.lan_request("POST", "/mcp", content=listed, headers=HEADERS)).text
+    assert "Unasked" not in (await standing.lan_request("POST", "/mcp", content=listed, headers=HEADERS)).text
 
 
 @pytest.mark.parametrize("door", ["lan", "tunnel"])
 @quick
 @given(body=st.binary(max_size=300) | values.map(lambda value: json.dumps(value).encode()))
-async def test_any_body_that_is_no_message_is_a_4xx(house: TestHouse, door: str, body: bytes) -> None:
-    assert await answers(house, door, body) // 100 == 4
+async def test_any_body_that_is_no_message_is_a_4xx(standing: TestHouse, door: str, body: bytes) -> None:
+    assert await answers(standing, door, body) // 100 == 4
 
 
 @quick
 @given(method=methods, params=params, identity=st.integers() | st.text(max_size=8) | numbers)
 async def test_any_params_of_any_method_are_never_a_5xx(
-    house: TestHouse, caplog: pytest.LogCaptureFixture, method: str, params: dict[str, Any], identity: Any
+    standing: TestHouse, caplog: pytest.LogCaptureFixture, method: str, params: dict[str, Any], identity: Any
 ) -> None:
     asked = {"jsonrpc": "2.0", "id": identity, "method": method, "params": params}
-    assert await answers(house, "tunnel", as_json(asked)) < 500
+    assert await answers(standing, "tunnel", as_json(asked)) < 500
     modern = {**asked, "params": {**params, "_meta": META}}
     era = {"Mcp-Protocol-Version": "2026-07-28", "Mcp-Method": method}
     if (
@@ -148,7 +155,7 @@ async def test_any_params_of_any_method_are_never_a_5xx(
         and named.isprintable()
     ):
         era["Mcp-Name"] = named
-    assert await answers(house, "tunnel", as_json(modern), **era) < 500
+    assert await answers(standing, "tunnel", as_json(modern), **era) < 500
     assert [record for record in caplog.records if "ASGI" in record.getMessage()] == []
 
 

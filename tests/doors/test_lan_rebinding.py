@@ -15,6 +15,8 @@ from tests.house import Clock, TestHouse, open_house
 
 from .raw import WHOAMI, post, send
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 NAMES = json.loads((Path(__file__).parent / "rebinding.json").read_text())["lan"]
 METHODS = ["GET", "POST", "OPTIONS", "DELETE", "HEAD"]
 PATHS = ["/mcp", "/mcp/", "/healthz", "/readyz", "/metrics", "/nothing"]
@@ -39,55 +41,55 @@ def on_port(text: str, url: str) -> str:
     return text.replace("$port", url.rpartition(":")[2])
 
 
-async def test_a_name_that_is_not_ours_is_421_everywhere(house: TestHouse) -> None:
+async def test_a_name_that_is_not_ours_is_421_everywhere(standing: TestHouse) -> None:
     found = {}
     for name in NAMES["refused_hosts"]:
-        found[name] = await statuses(house.lan, on_port(name, house.lan))
+        found[name] = await statuses(standing.lan, on_port(name, standing.lan))
     odd = {name: seen for name, seen in found.items() if seen not in ({421}, {400})}
     assert odd == {}
     assert found["evil.example"] == found["localhost."] == {421}
 
 
-async def test_an_origin_that_is_not_ours_is_403_everywhere(house: TestHouse) -> None:
+async def test_an_origin_that_is_not_ours_is_403_everywhere(standing: TestHouse) -> None:
     for origin in NAMES["refused_origins"]:
-        seen = await statuses(house.lan, "localhost", f"Origin: {on_port(origin, house.lan)}")
+        seen = await statuses(standing.lan, "localhost", f"Origin: {on_port(origin, standing.lan)}")
         assert (origin, seen) == (origin, {403})
 
 
-async def test_a_good_origin_does_not_make_up_for_a_bad_name(house: TestHouse) -> None:
-    assert await statuses(house.lan, "evil.example", "Origin: http://localhost") == {421}
-    assert await statuses(house.lan, "evil.example", "Origin: http://evil.example") == {421}
+async def test_a_good_origin_does_not_make_up_for_a_bad_name(standing: TestHouse) -> None:
+    assert await statuses(standing.lan, "evil.example", "Origin: http://localhost") == {421}
+    assert await statuses(standing.lan, "evil.example", "Origin: http://evil.example") == {421}
 
 
-async def test_no_host_and_two_hosts_are_421(house: TestHouse) -> None:
+async def test_no_host_and_two_hosts_are_421(standing: TestHouse) -> None:
     for hosts in (
         [],
         ["localhost", "localhost"],
         ["localhost", "evil.example"],
         ["evil.example", "localhost"],
     ):
-        assert (await send(house.lan, post("", hosts=hosts))).status == 421
+        assert (await send(standing.lan, post("", hosts=hosts))).status == 421
     ancient = b"POST /mcp HTTP/1.0\r\nContent-Length: %d\r\n\r\n%b" % (len(WHOAMI), WHOAMI)
-    assert (await send(house.lan, ancient)).status == 421
+    assert (await send(standing.lan, ancient)).status == 421
 
 
-async def test_two_origins_are_403(house: TestHouse) -> None:
+async def test_two_origins_are_403(standing: TestHouse) -> None:
     request = post("localhost", "Origin: http://localhost", "Origin: http://localhost")
-    assert (await send(house.lan, request)).status == 403
+    assert (await send(standing.lan, request)).status == 403
 
 
-async def test_our_own_names_and_pages_are_welcome(house: TestHouse) -> None:
+async def test_our_own_names_and_pages_are_welcome(standing: TestHouse) -> None:
     for host, origin in itertools.product(NAMES["accepted_hosts"], [None, *NAMES["accepted_origins"]]):
-        headers = [] if origin is None else [f"Origin: {on_port(origin, house.lan)}"]
-        reply = await send(house.lan, post(on_port(host, house.lan), *headers))
+        headers = [] if origin is None else [f"Origin: {on_port(origin, standing.lan)}"]
+        reply = await send(standing.lan, post(on_port(host, standing.lan), *headers))
         assert (host, origin, reply.status) == (host, origin, 200)
         assert b'"lan"' in reply.body
 
 
-async def test_no_answer_invites_a_page_of_another_origin(house: TestHouse) -> None:
+async def test_no_answer_invites_a_page_of_another_origin(standing: TestHouse) -> None:
     for headers in ((), ("Origin: http://localhost",), ("Origin: http://evil.example",)):
         for method in METHODS:
-            reply = await send(house.lan, post("localhost", *headers, method=method))
+            reply = await send(standing.lan, post("localhost", *headers, method=method))
             assert not [name for name, _ in reply.headers if name.startswith("access-control-")]
 
 

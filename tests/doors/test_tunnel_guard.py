@@ -12,6 +12,8 @@ from tests.house import HOST, TestHouse
 
 from .raw import WHOAMI, Reply, chunks, message, post, send
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 HERE = Path(__file__).parent
 NAMES = json.loads((HERE / "rebinding.json").read_text())["tunnel"]
 TARGETS = json.loads((HERE / "paths.json").read_text())
@@ -25,49 +27,49 @@ async def ask(house: TestHouse, *headers: str, host: str = HOST, **more: object)
     return await send(house.tunnel, post(host, assertion, *headers, **more))  # type: ignore[arg-type]
 
 
-async def test_the_public_name_is_the_only_one(house: TestHouse) -> None:
-    port = house.tunnel.rpartition(":")[2]
+async def test_the_public_name_is_the_only_one(standing: TestHouse) -> None:
+    port = standing.tunnel.rpartition(":")[2]
     for host in NAMES["refused_hosts"]:
-        reply = await ask(house, host=host.replace("$port", port))
+        reply = await ask(standing, host=host.replace("$port", port))
         assert (host, reply.status, reply.error) == (host, 421, "wrong_host")
     for host in NAMES["accepted_hosts"]:
-        assert (host, (await ask(house, host=host)).status) == (host, 200)
+        assert (host, (await ask(standing, host=host)).status) == (host, 200)
 
 
-async def test_no_host_and_two_hosts_are_421(house: TestHouse) -> None:
+async def test_no_host_and_two_hosts_are_421(standing: TestHouse) -> None:
     for hosts in ([], [HOST, HOST], [HOST, "evil.example"], ["evil.example", HOST]):
-        assert (await ask(house, hosts=hosts)).status == 421
+        assert (await ask(standing, hosts=hosts)).status == 421
 
 
-async def test_only_the_public_origin_may_ask(house: TestHouse) -> None:
+async def test_only_the_public_origin_may_ask(standing: TestHouse) -> None:
     for origin in NAMES["refused_origins"]:
-        reply = await ask(house, f"Origin: {origin}")
+        reply = await ask(standing, f"Origin: {origin}")
         assert (origin, reply.status, reply.error) == (origin, 403, "bad_origin")
     for origin in NAMES["accepted_origins"]:
-        assert (origin, (await ask(house, f"Origin: {origin}")).status) == (origin, 200)
-    assert (await ask(house, *["Origin: https://brain.example.com"] * 2)).status == 403
+        assert (origin, (await ask(standing, f"Origin: {origin}")).status) == (origin, 200)
+    assert (await ask(standing, *["Origin: https://brain.example.com"] * 2)).status == 403
 
 
 @pytest.mark.parametrize("door", ["lan", "tunnel"])
 async def test_a_path_that_two_hops_could_read_differently_reaches_no_tool(
-    house: TestHouse, door: str
+    standing: TestHouse, door: str
 ) -> None:
     for target in TARGETS:
         for method in ("POST", "GET"):
             if door == "lan":
-                reply = await send(house.lan, post("localhost", target=target, method=method))
+                reply = await send(standing.lan, post("localhost", target=target, method=method))
             else:
-                reply = await ask(house, target=target, method=method)
+                reply = await ask(standing, target=target, method=method)
             assert (target, reply.status in (400, 404)) == (target, True)
             assert b"principal" not in reply.body
 
 
-async def test_a_strange_path_is_no_way_around_the_assertion(house: TestHouse) -> None:
+async def test_a_strange_path_is_no_way_around_the_assertion(standing: TestHouse) -> None:
     for target in TARGETS:
-        assert (await send(house.tunnel, post(HOST, target=target))).status in (400, 401)
+        assert (await send(standing.tunnel, post(HOST, target=target))).status in (400, 401)
 
 
-async def test_a_connection_header_may_not_drop_a_credential(house: TestHouse) -> None:
+async def test_a_connection_header_may_not_drop_a_credential(standing: TestHouse) -> None:
     for value in (
         "Cf-Access-Jwt-Assertion",
         "close, cf-access-jwt-assertion",
@@ -76,18 +78,20 @@ async def test_a_connection_header_may_not_drop_a_credential(house: TestHouse) -
         "host",
         "cf-connecting-ip",
     ):
-        reply = await ask(house, f"Connection: {value}")
+        reply = await ask(standing, f"Connection: {value}")
         assert (value, reply.status) == (value, 400)
-    assert (await ask(house, "Connection: keep-alive")).status == 200
+    assert (await ask(standing, "Connection: keep-alive")).status == 200
 
 
 @pytest.mark.parametrize("era", ERAS)
-async def test_a_body_over_4_mib_is_413_whether_its_length_is_told_or_not(house: TestHouse, era: str) -> None:
+async def test_a_body_over_4_mib_is_413_whether_its_length_is_told_or_not(
+    standing: TestHouse, era: str
+) -> None:
     big = message("ping", padding="x" * LIMIT)
     said = f"Content-Length: {LIMIT + 1}"
     for url, host, *headers in (
-        (house.lan, "localhost", era),
-        (house.tunnel, HOST, era, f"Cf-Access-Jwt-Assertion: {house.team.token()}"),
+        (standing.lan, "localhost", era),
+        (standing.tunnel, HOST, era, f"Cf-Access-Jwt-Assertion: {standing.team.token()}"),
     ):
         announced = post(host, *headers).partition(b"Content-Length")[0] + said.encode() + b"\r\n\r\n"
         assert (await send(url, announced)).status == 413  # before a byte of the body
@@ -96,55 +100,57 @@ async def test_a_body_over_4_mib_is_413_whether_its_length_is_told_or_not(house:
         assert (await send(url, post(host, *headers))).status in (200, 400)
 
 
-async def test_nothing_of_a_body_that_is_too_large_is_carried_out(house: TestHouse) -> None:
+async def test_nothing_of_a_body_that_is_too_large_is_carried_out(standing: TestHouse) -> None:
     call = message("tools/call", name="create_note", arguments={"title": "Smuggled", "text": "x"})
     body = call + b" " * LIMIT
-    assert (await send(house.lan, post("localhost", body=body, chunked=True))).status == 413
+    assert (await send(standing.lan, post("localhost", body=body, chunked=True))).status == 413
     found = await send(
-        house.lan, post("localhost", body=message("tools/call", name="list_notes", arguments={}))
+        standing.lan, post("localhost", body=message("tools/call", name="list_notes", arguments={}))
     )
     assert b"Smuggled" not in found.body
 
 
-async def test_a_body_of_exactly_4_mib_is_read(house: TestHouse) -> None:
+async def test_a_body_of_exactly_4_mib_is_read(standing: TestHouse) -> None:
     body = WHOAMI + b" " * (LIMIT - len(WHOAMI))
-    assert (await send(house.lan, post("localhost", body=body))).status == 200
-    assert (await send(house.lan, post("localhost", body=body, chunked=True))).status == 200
+    assert (await send(standing.lan, post("localhost", body=body))).status == 200
+    assert (await send(standing.lan, post("localhost", body=body, chunked=True))).status == 200
 
 
-async def test_two_ways_to_tell_the_length_are_one_too_many(house: TestHouse) -> None:
+async def test_two_ways_to_tell_the_length_are_one_too_many(standing: TestHouse) -> None:
     for extra in (
         "Transfer-Encoding: chunked",
         "Content-Length: 5",
         "Content-Length: -1",
         "Content-Length: 1e3",
     ):
-        assert (await ask(house, extra)).status == 400
-    assert (await ask(house, "Transfer-Encoding: chunked, identity")).status == 400
-    assert (await ask(house, f"Content-Length: {'9' * 5000}")).status == 400
+        assert (await ask(standing, extra)).status == 400
+    assert (await ask(standing, "Transfer-Encoding: chunked, identity")).status == 400
+    assert (await ask(standing, f"Content-Length: {'9' * 5000}")).status == 400
 
 
-async def test_a_trailer_is_never_a_credential(house: TestHouse) -> None:
+async def test_a_trailer_is_never_a_credential(standing: TestHouse) -> None:
     head = post(HOST, chunked=True).partition(b"\r\n\r\n")[0]
-    trailer = f"Cf-Access-Jwt-Assertion: {house.team.token()}"
+    trailer = f"Cf-Access-Jwt-Assertion: {standing.team.token()}"
     request = head + b"\r\n\r\n" + chunks(WHOAMI, trailer)
-    assert (await send(house.tunnel, request)).status == 401
+    assert (await send(standing.tunnel, request)).status == 401
     nameless = post("", hosts=[], chunked=True).partition(b"\r\n\r\n")[0]
-    assert (await send(house.lan, nameless + b"\r\n\r\n" + chunks(WHOAMI, "Host: localhost"))).status == 421
+    assert (
+        await send(standing.lan, nameless + b"\r\n\r\n" + chunks(WHOAMI, "Host: localhost"))
+    ).status == 421
 
 
 @pytest.mark.parametrize("door", ["lan", "tunnel"])
-async def test_a_head_without_end_is_cut_off_and_the_server_lives(house: TestHouse, door: str) -> None:
-    url, host = (house.lan, "localhost") if door == "lan" else (house.tunnel, HOST)
+async def test_a_head_without_end_is_cut_off_and_the_server_lives(standing: TestHouse, door: str) -> None:
+    url, host = (standing.lan, "localhost") if door == "lan" else (standing.tunnel, HOST)
     start = f"POST /mcp HTTP/1.1\r\nHost: {host}\r\nCf-Access-Jwt-Assertion: ".encode()
     assert (await send(url, start + b"a" * 1024 * 1024)).status in (400, 0)
     assert (await send(url, b"GET /" + b"a" * 1024 * 1024)).status in (400, 0)
     assert (await send(url, start + b"a\r\n" + b"X: y\r\n" * 200_000)).status in (400, 0)
     assert (await send(url, start + b"a" * 1024 * 1024 + b"\r\n\r\n")).status in (400, 0)
-    assert (await house.lan_request()).status_code == 200
+    assert (await standing.lan_request()).status_code == 200
 
 
-async def test_many_refusals_at_once_leave_the_door_usable(house: TestHouse) -> None:
-    replies = await asyncio.gather(*(send(house.tunnel, post("evil.example")) for _ in range(100)))
+async def test_many_refusals_at_once_leave_the_door_usable(standing: TestHouse) -> None:
+    replies = await asyncio.gather(*(send(standing.tunnel, post("evil.example")) for _ in range(100)))
     assert {reply.status for reply in replies} == {421}
-    assert (await ask(house)).status == 200
+    assert (await ask(standing)).status == 200
