@@ -19,6 +19,7 @@ from pydantic import Field
 
 from app.mcp_server import new_server
 
+from .callbacks import register as register_callbacks
 from .rounds import register as register_rounds
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
@@ -35,6 +36,7 @@ def everything() -> FastMCP:
     register_schemas(server)
     register_resources(server)
     register_prompts(server)
+    register_callbacks(server)
     register_rounds(server)
     return server
 
