@@ -1,0 +1,88 @@
+"""The documents are held to the code: what they name exists, and what exists is named."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from app import __version__
+from app.cli.main import parser
+from app.pages.connect import lan_snippets
+from app.policy.rules import BUILT_IN
+from app.server import catalogue
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def commands() -> list[str]:
+    subparsers = next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return list(subparsers.choices)
+
+
+@pytest.mark.parametrize(
+    "promise", re.findall(r"`(tests/[^`]+\.py)::(\w+)`", (ROOT / "SECURITY.md").read_text())
+)
+def test_every_promise_of_security_md_names_a_test_that_exists(promise: tuple[str, str]) -> None:
+    file, name = promise
+    assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE)
+
+
+def test_the_newest_entry_of_the_changelog_is_this_version() -> None:
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == __version__
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_is_in_the_readme(command: str) -> None:
+    assert f"brain {command}" in README
+
+
+async def test_every_tool_is_in_the_readme() -> None:
+    for tool in await catalogue():
+        assert f"`{tool.name}`" in README
+
+
+@pytest.mark.parametrize("scope", BUILT_IN)
+def test_every_built_in_scope_is_in_the_readme(scope: str) -> None:
+    assert f"`{scope}`" in README
+
+
+def test_the_readme_connects_each_client_as_the_command_does() -> None:
+    squeezed = re.sub(r"\s+", "", README)
+    for snippet in lan_snippets("http://127.0.0.1:8084/mcp"):
+        assert re.sub(r"\s+", "", snippet.text) in squeezed
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w[\w-]*)", README, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_every_link_of_the_readme_leads_to_a_file() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists()
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+def test_the_lock_names_no_index_and_hashes_everything(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    assert "://" not in text
+    pins = re.findall(r"^([a-z0-9._-]+)(?:\[[\w,]+\])?==", text, re.MULTILINE)
+    assert len(pins) > 50
+    assert text.count("--hash=sha256:") >= len(pins)
+
+
+def test_every_dependency_is_locked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    locked = (ROOT / "requirements.lock").read_text()
+    for dependency in project["dependencies"]:
+        name = re.match(r"[a-z0-9-]+", dependency)
+        assert name is not None
+        assert re.search(rf"^{name[0]}(\[\w+\])?==", locked, re.MULTILINE)
