@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -173,3 +174,25 @@ async def test_what_is_listed_may_be_kept_for_a_second_and_by_nobody_else(
         result = (await all_of_it.caller(version).ask(method))["result"]
         assert result.get("cacheScope", "private") == "private"
         assert result.get("ttlMs", 0) <= 1000
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_header_that_names_another_tool_than_the_body_opens_nothing(
+    all_of_it: Everything, version: str
+) -> None:
+    all_of_it.policy("[[rule]]\nany_person = true\nscopes = ['mcp:tools:read']")
+    caller = all_of_it.caller(version)
+    caller.headers = {"Mcp-Name": "look", "Mcp-Method": "tools/call"}
+    answer = await caller.call("write")
+    assert "error" in answer or answer["result"]["isError"]
+    assert all_of_it.ran == []
+
+
+async def test_many_at_once_are_each_told_who_they_are(all_of_it: Everything) -> None:
+    all_of_it.policy(WHO)
+    people = [f"person{number}@example.com" for number in range(60)]
+
+    async def told(number: int, email: str) -> str:
+        return str((await whoami(all_of_it.caller(VERSIONS[number % len(VERSIONS)], who=email)))["principal"])
+
+    assert await asyncio.gather(*(told(number, email) for number, email in enumerate(people))) == people

@@ -26,6 +26,7 @@ class Caller:
     version: str
     token: str | None
     path: str = "/mcp"
+    headers: dict[str, str] = field(default_factory=dict)
     number: int = field(default=0, init=False)
 
     async def ask(self, method: str, **params: Any) -> dict[str, Any]:
@@ -43,6 +44,7 @@ class Caller:
                 "io.modelcontextprotocol/protocolVersion": self.version,
                 "io.modelcontextprotocol/clientCapabilities": {},
             }
+        headers |= self.headers
         body = {"jsonrpc": "2.0", "id": self.number, "method": method, "params": params}
         if self.token is None:
             answer = await self.house.lan_request("POST", self.path, json=body, headers=headers)
@@ -51,7 +53,7 @@ class Caller:
                 "POST", self.path, json=body, headers={**headers, "Host": HOST}, token=self.token
             )
         said: dict[str, Any] = answer.json()
-        assert said.pop("id") == self.number, said
+        assert said.pop("id", None) == self.number, said
         return said
 
     async def names(self, kind: str) -> set[str]:

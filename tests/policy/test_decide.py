@@ -15,7 +15,7 @@ from app.principal import LAN, Principal
 from .strategies import operations, policies, principals, rules, scope_sets, with_token
 from .text import person, policy, rule, service
 
-many = settings(max_examples=60, deadline=None)
+many = settings(max_examples=40, deadline=None)
 TOKEN_SCOPES = st.one_of(st.none(), scope_sets)
 
 

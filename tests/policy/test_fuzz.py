@@ -76,13 +76,13 @@ def seconds_to_judge(text: str | bytes) -> float:
     return took
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(files())
 def test_any_value_in_any_field_is_judged(text: str) -> None:
     judge(text)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.one_of(st.binary(max_size=300), st.text(max_size=300)))
 def test_any_bytes_are_judged(content: str | bytes) -> None:
     judge(content)
