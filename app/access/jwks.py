@@ -32,7 +32,6 @@ UNKNOWN_FOR = 60.0  # how long a kid that a fetch did not bring is refused witho
 TIMEOUT = 5.0
 MAX_BYTES = 256 * 1024
 MAX_KEYS = 32
-MAX_UNKNOWN = 1024
 KEY_BITS = range(2048, 8193)
 
 
@@ -60,7 +59,7 @@ class KeySet:
         self._fetching: asyncio.Task[None] | None = None
         self._failed_at = float("-inf")
         self._asked_at = float("-inf")  # the last fetch that an unknown kid asked for
-        self._unknown: dict[str, float] = {}  # kids that a fetch did not bring, and when; oldest first
+        self._unknown = "", float("-inf")  # the kid that the newest fetch did not bring, and when
 
     @property
     def age(self) -> float:
@@ -106,7 +105,7 @@ class KeySet:
             if (key := self._set.keys.get(kid)) is not None:
                 return key
             if not joined and not self._failing():
-                self._remember_unknown(kid)
+                self._unknown = kid, self._now()
         if self._failing():
             raise KeysUnavailable(f"kid is new and {self._url} does not answer", retry_after=int(COOLDOWN))
         raise AssertionRefused("kid_unknown")
@@ -119,17 +118,12 @@ class KeySet:
         return self._now() - self._failed_at >= COOLDOWN
 
     def _may_look(self, kid: str) -> bool:
-        if self._now() - self._unknown.get(kid, float("-inf")) < UNKNOWN_FOR:
+        unknown, since = self._unknown
+        if kid == unknown and self._now() - since < UNKNOWN_FOR:
             return False
         if self._fetching is not None:
             return True  # joins the fetch that is under way
         return self._may_retry() and self._now() - self._asked_at >= COOLDOWN
-
-    def _remember_unknown(self, kid: str) -> None:
-        self._unknown.pop(kid, None)
-        self._unknown[kid] = self._now()
-        if len(self._unknown) > MAX_UNKNOWN:
-            del self._unknown[next(iter(self._unknown))]
 
     def _fetch(self) -> asyncio.Task[None]:
         """The one fetch in flight; starts it when there is none."""
@@ -148,7 +142,6 @@ class KeySet:
             )
         else:
             self._set = Snapshot(keys, self._now())
-            self._unknown.clear()
             if self._file is not None:
                 _write(self._file, self._url, body, self._set.fetched_at)
         finally:

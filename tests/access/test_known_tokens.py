@@ -77,7 +77,7 @@ async def test_a_known_token_ends_when_its_key_leaves_the_set(bench: Bench) -> N
     bench.team.current = bench.team.previous = bench.other  # … and now no more
     bench.clock.advance(REFRESH_AFTER)
     await bench.who(token)  # sets off the refresh that brings it to light
-    await bench.settled()
+    await bench.fresh()
     assert await bench.reason(token) == "kid_unknown"
 
 
