@@ -42,12 +42,9 @@ def on_port(text: str, url: str) -> str:
 
 
 async def test_a_name_that_is_not_ours_is_421_everywhere(standing: TestHouse) -> None:
-    found = {}
     for name in NAMES["refused_hosts"]:
-        found[name] = await statuses(standing.lan, on_port(name, standing.lan))
-    odd = {name: seen for name, seen in found.items() if seen not in ({421}, {400})}
-    assert odd == {}
-    assert found["evil.example"] == found["localhost."] == {421}
+        expected = {400} if "\x7f" in name else {421}  # no header line may hold a control character
+        assert (name, await statuses(standing.lan, on_port(name, standing.lan))) == (name, expected)
 
 
 async def test_an_origin_that_is_not_ours_is_403_everywhere(standing: TestHouse) -> None:
