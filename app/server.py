@@ -25,7 +25,7 @@ from mcp_types import ToolAnnotations
 from app.access.claims import issuer_of
 from app.access.jwks import KeySet
 from app.access.verifier import Verifier
-from app.audit.log import Observer
+from app.audit.metrics import Observer
 from app.doors.http import App, LetIn, Receive, Scope, Send
 from app.doors.lan import LanDoor
 from app.doors.paths import Answer, Paths, as_json, at, page

@@ -40,7 +40,7 @@ def ours(tools: int) -> None:
     import uvloop
 
     from app import settings
-    from app.audit.log import configure
+    from app.audit.lines import configure
     from app.mcp_server import new_server
     from app.server import build, listen, run
 

@@ -15,6 +15,7 @@ class Event:
 
     `decision`: `allow` and `deny` come from the policy, `refuse` from a door, before anybody is known.
     `reason` is one word for metrics, or the policy's reason; never a secret, never an argument's value.
+    `args`: JSON of those arguments alone that the operator named (AUDIT_ARGS), strings cut.
     """
 
     door: str
@@ -26,6 +27,9 @@ class Event:
     principal: str = ""
     kind: str = ""
     client: str = ""
+    groups: tuple[str, ...] = ()
+    args_sha256: str = ""
+    args: str = ""
     rules: tuple[str, ...] = ()
     reason: str = ""
     status: int = 200

@@ -1,111 +1,179 @@
-"""Events on their way out of the process: log lines and Prometheus counters.
-
-No token, code, secret, argument or note text is in an Event; what comes from outside (paths, names) is
-escaped, so that nobody can forge a line.
-"""
+"""The audit log as the server writes it: in order, in batches, and never silently incomplete."""
 
 from __future__ import annotations
 
-import json
+import asyncio
+import contextlib
 import logging
-import sys
-from dataclasses import asdict
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-
+from app.audit.chain import milliseconds
 from app.audit.events import Event
+from app.errors import AppError
 
 log = logging.getLogger("brain")
-# These would log arguments, and with them notes, at DEBUG.
-_NEVER_DEBUG = ("fastmcp", "mcp", "sqlalchemy", "aiosqlite", "httpx2", "httpcore2", "asyncio", "alembic")
+
+BATCH_SECONDS = 0.05  # how long a read may wait for others before it is on disk
+RETRY_SECONDS = 1.0
+MAX_WAITING = 20_000  # records that are held while the storage is broken; the oldest stay
 
 
-class Observer:
-    """Takes every Event of the process. `text()` is the Prometheus exposition."""
+class AuditUnavailable(AppError):
+    """What has to be on record cannot be recorded, so it is not done."""
 
-    def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self._events = Counter(
-            "brain_events",
-            "Decisions and refusals by door, operation, decision and (for refusals) reason.",
-            ("door", "operation", "decision", "reason"),
-            registry=self._registry,
-        )
-        self._seconds = Histogram(
-            "brain_operation_seconds",
-            "Time that allowed operations took.",
-            ("operation",),
-            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-            registry=self._registry,
+    code = "audit_unavailable"
+    status = 503
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(
+            "Nothing can be changed at the moment, because the audit log cannot be written. "
+            "Reading goes on. The operator sees why in the server's log.",
+            detail=detail,
+            retry_after=5,
         )
 
-    def __call__(self, event: Event) -> None:
-        # The first word of a refusal's reason is one of a small set; the policy's reasons are not.
-        reason = event.reason.partition(" ")[0] if event.decision == "refuse" else ""
-        self._events.labels(event.door, event.operation, event.decision, reason).inc()
-        if event.decision == "allow":
-            self._seconds.labels(event.operation).observe(event.ms / 1000)
-            log.debug("allow", extra={"event": event})
+
+class AuditStore(Protocol):
+    """Where records are kept. Raises AppError when they cannot be."""
+
+    async def append(self, stamped: Sequence[tuple[int, Event]]) -> None: ...
+
+    async def join(self, connection: Any, stamped: Sequence[tuple[int, Event]]) -> None: ...
+
+
+@dataclass(slots=True)
+class Pending:
+    """A change that is under way; its record joins the transaction of the change."""
+
+    event: Callable[[], Event]
+    kept: bool = False
+
+
+_pending: ContextVar[Pending | None] = ContextVar("pending", default=None)
+
+
+class AuditLog:
+    """One writer for the process. Needs `running()` around everything that records."""
+
+    def __init__(self, store: AuditStore, now: Callable[[], float]) -> None:
+        self._store, self._now = store, now
+        self._waiting: deque[tuple[int, Event]] = deque()
+        self._awaited: list[asyncio.Future[None]] = []
+        self._something, self._urgent = asyncio.Event(), asyncio.Event()
+        self._stopping = False
+        self.healthy = True
+        self.lost = 0
+
+    def note(self, event: Event) -> None:
+        """On disk within BATCH_SECONDS. For reads, and for what a door refuses."""
+        if len(self._waiting) >= MAX_WAITING:
+            self.lost += 1
+            return
+        self._waiting.append((milliseconds(self._now()), event))
+        self._something.set()
+
+    async def keep(self, event: Event) -> None:
+        """On disk when it returns. Raises AuditUnavailable; the record then still waits for its chance."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.note(event)
+        self._awaited.append(done)
+        self._urgent.set()
+        self._something.set()
+        await done
+
+    @contextlib.contextmanager
+    def change(self, event: Callable[[], Event]) -> Iterator[Pending]:
+        """Around a call that may change something. `kept` afterwards: the record went with the change."""
+        if not self.healthy:
+            raise AuditUnavailable
+        pending = Pending(event)
+        mark = _pending.set(pending)
+        try:
+            yield pending
+        finally:
+            _pending.reset(mark)
+
+    async def join(self, connection: Any) -> None:
+        """At the end of every transaction of the store: the change and its record, or neither."""
+        pending = _pending.get()
+        if pending is None or pending.kept:
+            return
+        await self._store.join(connection, [(milliseconds(self._now()), pending.event())])
+        pending.kept = True
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        writer = asyncio.create_task(self._write())
+        try:
+            yield
+        finally:
+            self._stopping = True
+            self._something.set()
+            self._urgent.set()
+            await writer
+
+    async def _write(self) -> None:
+        while self._waiting or not self._stopping:
+            await self._something.wait()
+            await self._or_urgent(BATCH_SECONDS)
+            self._something.clear()
+            self._urgent.clear()
+            if await self._flush():
+                continue
+            if self._stopping:
+                log.error(
+                    "the server ends with %d audit records that could not be written", len(self._waiting)
+                )
+                return
+            await self._or_urgent(RETRY_SECONDS)
+            self._something.set()
+
+    async def _or_urgent(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._urgent.wait(), seconds)
+
+    async def _flush(self) -> bool:
+        batch, awaited = list(self._waiting), self._awaited
+        self._awaited = []
+        if not batch:
+            _resolve(awaited, None)
+            return True
+        try:
+            await self._store.append(batch)
+        except AppError as problem:
+            self._fail(problem)
+            _resolve(awaited, AuditUnavailable(problem.detail))
+            return False
+        for _ in batch:
+            self._waiting.popleft()
+        self._recover()
+        _resolve(awaited, None)
+        return True
+
+    def _fail(self, problem: AppError) -> None:
+        if self.healthy:
+            log.error(
+                "THE AUDIT LOG CANNOT BE WRITTEN: changes are refused until it can. %s %s",
+                problem.public,
+                problem.detail,
+            )
+        self.healthy = False
+
+    def _recover(self) -> None:
+        if not self.healthy:
+            log.error("the audit log can be written again; %d records were lost", self.lost)
+        self.healthy, self.lost = True, 0
+
+
+def _resolve(awaited: list[asyncio.Future[None]], problem: AppError | None) -> None:
+    for done in awaited:
+        if done.done():
+            continue
+        if problem is None:
+            done.set_result(None)
         else:
-            log.info("%s", event.decision, extra={"event": event})
-
-    def text(self) -> bytes:
-        return generate_latest(self._registry)
-
-
-class TextLines(logging.Formatter):
-    """`time level message key=value …`, one line whatever is in the values."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        parts = [
-            self.formatTime(record, "%Y-%m-%dT%H:%M:%S"),
-            record.levelname,
-            _one_line(record.getMessage()),
-        ]
-        parts += [f"{key}={_quoted(value)}" for key, value in _fields(record).items()]
-        if record.exc_info:
-            parts.append("\n" + self.formatException(record.exc_info))
-        return " ".join(parts)
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object per line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "ts": self.formatTime(record, "%Y-%m-%dT%H:%M:%S"),
-            "level": record.levelname.lower(),
-            "message": record.getMessage(),
-            **_fields(record),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
-
-
-def configure(level: str, form: str) -> None:
-    """Sends all logging to standard error (standard output belongs to stdio clients). For the roots."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if form == "json" else TextLines())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for name in _NEVER_DEBUG:
-        quiet = logging.getLogger(name)
-        quiet.handlers.clear()
-        quiet.propagate = True
-        quiet.setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
-
-
-def _fields(record: logging.LogRecord) -> dict[str, object]:
-    event = getattr(record, "event", None)
-    if not isinstance(event, Event):
-        return {}
-    return {key: value for key, value in asdict(event).items() if value not in ("", (), 0.0)}
-
-
-def _one_line(text: str) -> str:
-    return text.replace("\r", "\\r").replace("\n", "\\n") if "\n" in text or "\r" in text else text
-
-
-def _quoted(value: object) -> str:
-    text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    return text if text.isprintable() and " " not in text and text else json.dumps(text)
+            done.set_exception(problem)

@@ -16,7 +16,7 @@ def register(nouns: Any) -> None:
 def serve(args: argparse.Namespace, settings: Settings) -> int:
     # Imported here: the other commands need not load a web server.
     from app import server
-    from app.audit.log import configure
+    from app.audit.lines import configure
 
     configure(settings.log_level, settings.log_format)
     server.main(settings)

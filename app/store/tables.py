@@ -20,8 +20,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA = "0001"  # the newest migration
-KNOWN_SCHEMAS = ("0001",)  # all migrations, oldest first
+SCHEMA = "0002"  # the newest migration
+KNOWN_SCHEMAS = ("0001", "0002")  # all migrations, oldest first
 
 metadata = MetaData()
 _Key = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER is SQLite's row id
@@ -106,4 +106,49 @@ note_sources = Table(
     Column("version", Integer, nullable=False),  # of the note when the two were last the same
     Column("prefix", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
+)
+
+# The audit log: a chain of records, and its end. Columns are those of the record (app/audit/chain.py).
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", _Key, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),  # milliseconds
+    Column("request_id", Text, nullable=False),
+    Column("cf_ray", Text, nullable=False),
+    Column("door", Text, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("client", Text, nullable=False),
+    Column("groups", Text, nullable=False),  # JSON list
+    Column("operation", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("args_sha256", Text, nullable=False),
+    Column("args", Text, nullable=False),  # JSON object, or empty
+    Column("decision", Text, nullable=False),
+    Column("rules", Text, nullable=False),  # JSON list
+    Column("reason", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("ms", Float, nullable=False),
+    Column("prev", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index("audit_by_principal", "principal", "seq"),
+)
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # always 1
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("seal", String(64), nullable=False),
+)
+
+# The kill switch: who and what is shut off, until it is taken back.
+denies = Table(
+    "denies",
+    metadata,
+    Column("target", Text, primary_key=True),  # an e-mail, a service token's id, tool:NAME or door:tunnel
+    Column("at", Float, nullable=False),
+    Column("by", Text, nullable=False),
 )

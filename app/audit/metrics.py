@@ -1,0 +1,47 @@
+"""Events as Prometheus counters and log lines.
+
+No token, code, secret, argument or note text is in an Event.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+from app.audit.events import Event
+
+log = logging.getLogger("brain")
+
+
+class Observer:
+    """Takes every Event of the process. `text()` is the Prometheus exposition."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._events = Counter(
+            "brain_events",
+            "Decisions and refusals by door, operation, decision and (for refusals) reason.",
+            ("door", "operation", "decision", "reason"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "brain_operation_seconds",
+            "Time that allowed operations took.",
+            ("operation",),
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry=self._registry,
+        )
+
+    def __call__(self, event: Event) -> None:
+        # The first word of a refusal's reason is one of a small set; the policy's reasons are not.
+        reason = event.reason.partition(" ")[0] if event.decision == "refuse" else ""
+        self._events.labels(event.door, event.operation, event.decision, reason).inc()
+        if event.decision == "allow":
+            self._seconds.labels(event.operation).observe(event.ms / 1000)
+            log.debug("allow", extra={"event": event})
+        else:
+            log.info("%s", event.decision, extra={"event": event})
+
+    def text(self) -> bytes:
+        return generate_latest(self._registry)

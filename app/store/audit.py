@@ -1,0 +1,177 @@
+"""Audit records in the database. Appending joins a transaction; reading never takes part in one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import delete, insert, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.audit.chain import Head, Record, checkpoint, event_of, link_all, row_of, seal
+from app.audit.events import Event
+from app.store.engine import Database, StoreUnusable
+from app.store.tables import audit
+
+PAGE = 1000
+_INSERT = insert(audit)
+_HEAD = text("SELECT seq, hash, seal FROM audit_head WHERE id = 1")
+_SET_HEAD = text(
+    "INSERT INTO audit_head (id, seq, hash, seal) VALUES (1, :seq, :hash, :seal) "
+    "ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, seal = excluded.seal"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What to look for; None does not narrow. `since` and `until` are milliseconds, the others exact."""
+
+    who: str | None = None
+    tool: str | None = None
+    decision: str | None = None
+    cf_ray: str | None = None
+    request_id: str | None = None
+    since: int | None = None
+    until: int | None = None
+
+
+class SqlAudit:
+    """The audit log of one database. `key` seals its end (`sealing_key`)."""
+
+    def __init__(self, database: Database, key: bytes) -> None:
+        self._database, self._key = database, key
+
+    async def append(self, stamped: Sequence[tuple[int, Event]]) -> None:
+        """On disk when it returns, in a transaction of its own. Raises StoreUnusable."""
+        async with self._database.write() as connection:
+            await self.join(connection, stamped)
+
+    async def join(self, connection: AsyncConnection, stamped: Sequence[tuple[int, Event]]) -> None:
+        """In the transaction of `connection`, which must be a writer: kept with it or not at all."""
+        records = link_all(await _head(connection), stamped)
+        await connection.execute(_INSERT, [row_of(record) for record in records])
+        last = records[-1]
+        values = {"seq": last.seq, "hash": last.hash, "seal": seal(self._key, last.seq, last.hash)}
+        await connection.execute(_SET_HEAD, values)
+
+    async def head(self) -> Head | None:
+        async with self._database.read() as connection:
+            return await _head(connection)
+
+    async def records(self, search: Search | None = None) -> AsyncIterator[Record]:
+        """Oldest first, read page by page: new records may come meanwhile."""
+        after = 0
+        while True:
+            query = _narrowed(search or Search()).where(audit.c.seq > after).order_by(audit.c.seq).limit(PAGE)
+            async with self._database.read() as connection:
+                rows = (await connection.execute(query)).all()
+            for row in rows:
+                yield _record(row)
+            if len(rows) < PAGE:
+                return
+            after = rows[-1].seq
+
+    async def newest(self, search: Search, limit: int) -> list[Record]:
+        """At most `limit`, oldest of them first."""
+        query = _narrowed(search).order_by(audit.c.seq.desc()).limit(limit)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        return [_record(row) for row in reversed(rows)]
+
+    async def prune(self, at: int, *, older_than: int, keep_bytes: int) -> int:
+        """Removes records from before `older_than` (ms), then the oldest beyond about `keep_bytes`.
+
+        The last one removed is named by a checkpoint in the chain, in the same transaction. Returns how
+        many are gone. The newest record always stays.
+        """
+        async with self._database.write() as connection:
+            last = await _last_to_go(connection, older_than, keep_bytes)
+            if last is None:
+                return 0
+            gone = await connection.execute(delete(audit).where(audit.c.seq <= last.seq))
+            await self.join(connection, [(at, checkpoint(last))])
+            return gone.rowcount
+
+
+def sealing_key(file: Path) -> bytes:
+    """The key in `file` (0600), made on first use. Raises StoreUnusable."""
+    try:
+        if not file.exists():
+            _make_key(file)
+        key = bytes.fromhex(file.read_text().strip())
+        if len(key) < 32:
+            raise ValueError("too short")
+        return key
+    except (OSError, ValueError) as problem:
+        raise StoreUnusable(
+            f"{file} is not a usable key ({problem}). Restore it from a backup of DATA_DIR; "
+            "a new one cannot prove the end of the audit log so far."
+        ) from None
+
+
+def _make_key(file: Path) -> None:
+    """Whole or not at all; of two processes that make one at the same time, the first one's stays."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    mine = file.with_name(f"{file.name}.{os.getpid()}")
+    with os.fdopen(os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        out.write(secrets.token_bytes(32).hex() + "\n")
+    with contextlib.suppress(FileExistsError):
+        os.link(mine, file)
+    mine.unlink()
+
+
+async def _head(connection: AsyncConnection) -> Head | None:
+    row = (await connection.execute(_HEAD)).first()
+    return None if row is None else Head(row.seq, row.hash, row.seal)
+
+
+async def _last_to_go(connection: AsyncConnection, older_than: int, keep_bytes: int) -> Record | None:
+    """The newest record that retention removes. Sizes are estimated from the mean of a sample."""
+    newest = (await connection.execute(select(audit.c.seq).order_by(audit.c.seq.desc()).limit(1))).scalar()
+    if newest is None:
+        return None
+    too_old = select(audit.c.seq).where(audit.c.at < older_than).order_by(audit.c.seq.desc()).limit(1)
+    last = (await connection.execute(too_old)).scalar() or 0
+    size = await _bytes_per_record(connection)
+    last = min(max(last, newest - max(1, int(keep_bytes / size))), newest - 1)
+    row = (await connection.execute(select(audit).where(audit.c.seq == last))).first()
+    return None if row is None else _record(row)
+
+
+async def _bytes_per_record(connection: AsyncConnection) -> float:
+    sample = text(
+        "SELECT avg(length(request_id) + length(cf_ray) + length(door) + length(principal) + length(kind) "
+        "+ length(client) + length(groups) + length(operation) + length(name) + length(args_sha256) "
+        "+ length(args) + length(decision) + length(rules) + length(reason)) "
+        "FROM (SELECT * FROM audit ORDER BY seq DESC LIMIT 1000)"
+    )
+    mean = (await connection.execute(sample)).scalar()
+    return float(mean or 0) + 200  # hashes, numbers, index and page overhead
+
+
+def _narrowed(search: Search) -> Any:
+    query = select(audit)
+    for column, value in (
+        (audit.c.principal, search.who),
+        (audit.c.name, search.tool),
+        (audit.c.decision, search.decision),
+        (audit.c.cf_ray, search.cf_ray),
+        (audit.c.request_id, search.request_id),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    if search.since is not None:
+        query = query.where(audit.c.at >= search.since)
+    if search.until is not None:
+        query = query.where(audit.c.at < search.until)
+    return query
+
+
+def _record(row: Any) -> Record:
+    values = row._mapping
+    return Record(values["seq"], values["at"], event_of(values), values["prev"], values["hash"])
