@@ -7,7 +7,7 @@ Listing and calling ask the same function, so what is listed can be called (up t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +19,7 @@ from app.principal import Principal
 WHOAMI = "whoami"
 NO_SPACES = Spaces()
 _CACHED = 4096
+_NAME_MAX = 200  # longer names are decided, but not remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,10 @@ class Match:
     scopes: frozenset[str]
     spaces: tuple[str, ...]
     limits: tuple[Limit, ...]
+
+    @property
+    def because(self) -> str:
+        return f"{self.rule}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,48 +74,84 @@ class Decision:
     consent_would_help: bool = False
 
 
+# Rules that allow an operation, each with its limits for it.
+_Usable = tuple[tuple[Match, tuple[Limit, ...]], ...]
+
+
 def decide(policy: Policy, principal: Principal, operation: Operation) -> Decision:
     """The decision, with its reasons. Never raises."""
+    # What a client sends is remembered only if it is short: the names of addresses are its choice.
+    before = _before_arguments if len(operation.name) <= _NAME_MAX else _before_arguments.__wrapped__
+    decision, usable = before(policy, principal, operation.kind, operation.name, operation.read_only)
+    if operation.arguments is None:
+        return decision
+    if not any(limits for _, limits in usable):
+        return replace(decision, operation=operation)
+    return _within_limits(decision, usable, operation, principal)
+
+
+@lru_cache(maxsize=4 * _CACHED)
+def _before_arguments(
+    policy: Policy, principal: Principal, kind: Kind, name: str, read_only: bool
+) -> tuple[Decision, _Usable]:
+    """The decision as far as it needs no arguments, and the rules that allow it, with their limits for it."""
+    operation = Operation(kind, name, read_only)
     granted = ceiling(policy, principal)
     scopes = effective_scopes(policy, principal)
-    needed = scopes_needed(policy, operation.kind, operation.name, operation.read_only)
+    needed = scopes_needed(policy, kind, name, read_only)
+    if kind == "tool" and name == WHOAMI:
+        return Decision(True, operation, (), scopes, (), ("open to everybody who is known",), Spaces()), ()
     giving = tuple(match for match in granted.matches if not match.scopes.isdisjoint(needed))
-    if operation.kind == "tool" and operation.name == WHOAMI:
-        return Decision(True, operation, (), scopes, (), ("open to everybody who is known",), Spaces())
     if not giving:
-        return Decision(False, operation, needed, scopes, (), (_why_not(granted, needed),))
-    rules = tuple(match.rule for match in giving)
+        return Decision(False, operation, needed, scopes, (), (_why_not(granted, needed),)), ()
     if scopes.isdisjoint(needed):
         why = f"the client's token lacks {' or '.join(needed)}"
-        return Decision(False, operation, needed, scopes, rules, (why,), consent_would_help=True)
+        rules = tuple(match.rule for match in giving)
+        return Decision(False, operation, needed, scopes, rules, (why,), consent_would_help=True), ()
     # A rule counts by what the token has of it: the limits and spaces of the others stay closed.
-    usable = tuple(match for match in giving if not match.scopes.isdisjoint(scopes.intersection(needed)))
-    return _within_limits(operation, needed, scopes, usable, principal)
+    usable = tuple(
+        (match, _limits_of(match, operation))
+        for match in giving
+        if not match.scopes.isdisjoint(scopes.intersection(needed))
+    )
+    return _allowed(operation, needed, scopes, usable, principal), usable
 
 
 def _within_limits(
+    decision: Decision, usable: _Usable, operation: Operation, principal: Principal
+) -> Decision:
+    """Rules only add: one rule whose limits the arguments keep is enough."""
+    arguments = operation.arguments or {}
+    broken = [tuple(limit for limit in limits if not limit.allows(arguments)) for _, limits in usable]
+    kept = tuple(one for one, wrong in zip(usable, broken, strict=True) if not wrong)
+    if kept:
+        return _allowed(operation, decision.scopes_needed, decision.scopes, kept, principal)
+    reasons = tuple(
+        f"{match.rule}: {limit.describe()}"
+        for (match, _), wrong in zip(usable, broken, strict=True)
+        for limit in wrong
+    )
+    rules = tuple(match.rule for match, _ in usable)
+    return Decision(False, operation, decision.scopes_needed, decision.scopes, rules, reasons)
+
+
+def _allowed(
     operation: Operation,
     needed: tuple[str, ...],
     scopes: frozenset[str],
-    giving: tuple[Match, ...],
+    usable: _Usable,
     principal: Principal,
 ) -> Decision:
-    """Rules only add: one rule whose limits the arguments keep is enough."""
-    broken = {match: _broken_limits(match, operation) for match in giving}
-    open_matches = tuple(match for match in giving if not broken[match])
-    if not open_matches:
-        reasons = tuple(f"{m.rule}: {limit.describe()}" for m in giving for limit in broken[m])
-        rules = tuple(match.rule for match in giving)
-        return Decision(False, operation, needed, scopes, rules, reasons)
+    matches = tuple(match for match, _ in usable)
     return Decision(
         True,
         operation,
         needed,
         scopes,
-        tuple(match.rule for match in open_matches),
-        tuple(f"{match.rule}: {match.reason}" for match in open_matches),
-        _spaces(open_matches, principal),
-        _limits_to_tell(open_matches, operation),
+        tuple(match.rule for match in matches),
+        tuple(match.because for match in matches),
+        _spaces(matches, principal),
+        _limits_to_tell(usable),
     )
 
 
@@ -120,16 +161,9 @@ def _limits_of(match: Match, operation: Operation) -> tuple[Limit, ...]:
     return tuple(limit for limit in match.limits if fits(limit.tool, operation.name))
 
 
-def _broken_limits(match: Match, operation: Operation) -> tuple[Limit, ...]:
-    arguments = operation.arguments
-    if arguments is None or not match.limits:
-        return ()
-    return tuple(limit for limit in _limits_of(match, operation) if not limit.allows(arguments))
-
-
-def _limits_to_tell(matches: tuple[Match, ...], operation: Operation) -> tuple[str, ...]:
+def _limits_to_tell(usable: _Usable) -> tuple[str, ...]:
     """None at all if one rule is without limits for this tool; else each rule's, joined."""
-    told = [" and ".join(limit.describe() for limit in _limits_of(m, operation)) for m in matches]
+    told = [" and ".join(limit.describe() for limit in limits) for _, limits in usable]
     return tuple(dict.fromkeys(told)) if all(told) else ()
 
 
@@ -164,7 +198,6 @@ def expand(policy: Policy, scopes: frozenset[str]) -> frozenset[str]:
     return scopes | {READ} if WRITE in scopes else scopes
 
 
-@lru_cache(maxsize=_CACHED)
 def scopes_needed(policy: Policy, kind: Kind, name: str, read_only: bool) -> tuple[str, ...]:
     """Any one of these opens the operation. An own scope takes its names out of the built-in classes."""
     own = tuple(scope.name for scope in policy.own_scopes if scope.covers(kind, name))
