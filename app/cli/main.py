@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -48,7 +49,7 @@ def parser(files: Iterable[str] = tuple(dict.fromkeys(NOUNS.values()))) -> argpa
     )
     top.add_argument("--version", action="version", version=f"brain {__version__}")
     top.add_argument(
-        "--env-file", default=".env", metavar="FILE", help="settings file (default: .env in this folder)"
+        "--env-file", type=_file, metavar="FILE", help="settings file (default: .env in this folder)"
     )
     nouns = top.add_subparsers(required=True, metavar="COMMAND")
     for file in files:
@@ -57,16 +58,19 @@ def parser(files: Iterable[str] = tuple(dict.fromkeys(NOUNS.values()))) -> argpa
 
 
 def _needed(words: Sequence[str]) -> Iterable[str]:
-    """The file of the command alone, where one is named: a server need not load the other commands."""
-    for word in words:
-        if word in NOUNS:
-            return (NOUNS[word],)
-    return dict.fromkeys(NOUNS.values())
+    """The files that the words name (a value may look like a command): a server need not load the others."""
+    return dict.fromkeys(NOUNS[word] for word in words if word in NOUNS) or dict.fromkeys(NOUNS.values())
+
+
+def _file(text: str) -> str:
+    if not os.path.exists(text):
+        raise argparse.ArgumentTypeError(f"{text} does not exist")
+    return text
 
 
 def _settings(args: argparse.Namespace) -> Settings:
     try:
-        read = settings.from_process(args.env_file)
+        read = settings.from_process(args.env_file or ".env")
     except SettingsInvalid:
         if getattr(args, "without_settings", False):
             return settings.read({})

@@ -35,6 +35,19 @@ def test_wrong_usage_ends_with_two_and_shows_the_usage(
     assert said.err.startswith("usage: brain")
 
 
+def test_a_settings_file_that_is_named_must_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--env-file", str(tmp_path / "typo.env"), "config"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith("typo.env does not exist\n")
+
+
+async def test_a_settings_file_may_be_called_like_a_command(tmp_path: Path) -> None:
+    (tmp_path / "policy").write_text("MCP_PORT=9000\n")
+    ran = await brain(tmp_path, "--env-file", "policy", "config", "--json")
+    assert (ran.code, json.loads(ran.out)["lan_door"]) == (0, "127.0.0.1:9000")
+
+
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--version"])

@@ -54,9 +54,7 @@ async def test_over_sse_a_client_makes_and_finds_a_note(tmp_path: Path, clock: C
         await makes_and_finds_a_note(client)
 
 
-async def test_over_sse_what_is_listed_is_what_may_be_called(
-    tmp_path: Path, clock: Clock, team: Team
-) -> None:
+async def test_over_sse_what_is_listed_may_be_called(tmp_path: Path, clock: Clock, team: Team) -> None:
     reads = 'version = 1\n[lan]\nscopes = ["mcp:tools:read"]\n'
     async with (
         open_house(tmp_path, clock, team, policy=reads, MCP_TRANSPORT="sse") as house,
