@@ -23,9 +23,12 @@ PREFIX = "/cdn-cgi/access/"
 
 def access_app(team: Team, application: Application) -> Starlette:
     async def certs(_request: Request) -> Response:
-        return await team.certs.respond()
+        return await team.certs.publish()
 
     async def get_identity(request: Request) -> Response:
+        return await team.identities.respond(lambda: whole_identity(request))
+
+    def whole_identity(request: Request) -> Response:
         token = token_of(request) or ""
         person = team.person_of(token)
         if person is None:

@@ -80,6 +80,7 @@ async def running(
         yield run
     finally:
         simulator.team.certs.release()
+        simulator.team.identities.release()
         await edge.close()
         await edge_server.stop()
         await run.refuse_access()

@@ -14,7 +14,7 @@ from typing import Any
 
 import jwt
 
-from app.simulator.certs import CertsEndpoint
+from app.simulator.certs import CertsEndpoint, Endpoint
 from app.simulator.keys import Signer, SigningKey, encode
 
 SESSION_SECONDS = 24 * 3600
@@ -67,6 +67,7 @@ class Team:
         self.service_tokens = {token.client_id: token for token in service_tokens}
         self.current, self.previous = keys or (SigningKey.generate(), SigningKey.generate())
         self.certs = CertsEndpoint(self.key_set)
+        self.identities = Endpoint()
         self._revoked: set[str] = set()
         self._nonces: dict[str, list[str]] = {}
         self._logins: dict[str, tuple[str, str]] = {}
