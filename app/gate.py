@@ -5,9 +5,9 @@ It stands in FastMCP's own chain, so every transport and every protocol version 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, cast
 
 import mcp_types as mt
@@ -21,21 +21,14 @@ from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.tools import Tool, ToolResult
 from typing_extensions import TypedDict
 
-from app.audit.events import Event, Report
+from app.audit.log import AuditUnavailable
+from app.audit.recorder import Call, Recorder, Request
 from app.notes.models import Caller
 from app.policy.arguments import with_defaults
 from app.policy.decide import WHOAMI, Decision, Operation, ceiling, decide, effective_scopes
+from app.policy.denies import Denies
 from app.policy.rules import Kind, Policy
 from app.principal import Principal
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Who asks, and in which request. Supplied by the doors, or by stdio for the whole process."""
-
-    principal: Principal
-    request_id: str = ""
-    cf_ray: str = ""
 
 
 class Whoami(TypedDict):
@@ -55,7 +48,7 @@ _decision: ContextVar[tuple[Principal, Decision]] = ContextVar("decision")
 
 
 class Gate(Middleware):
-    """`request` says who asks now; `policy` is the one in force now; `clock` measures, in seconds."""
+    """`request` says who asks now; `policy` and `denies` are those in force now."""
 
     def __init__(
         self,
@@ -63,11 +56,11 @@ class Gate(Middleware):
         *,
         request: Callable[[], Request],
         policy: Callable[[], Policy],
-        report: Report,
-        clock: Callable[[], float],
+        denies: Callable[[], Denies],
+        recorder: Recorder,
     ) -> None:
         self._mcp, self._request, self._policy = mcp, request, policy
-        self._report, self._clock = report, clock
+        self._denies, self._recorder = denies, recorder
         self._tools: dict[str, Tool] = {}
 
     def caller(self) -> Caller:
@@ -126,12 +119,15 @@ class Gate(Middleware):
         name, arguments = context.message.name, context.message.arguments or {}
         tool = await self._tool(name)
         if tool is None:
-            raise ToolError(_not_yours(name))
-        decision = self._decide(_tool(tool, with_defaults(arguments, tool.parameters)))
+            await self._denied(Call("tools/call", name, _no_such_tool(name), arguments))
+            raise ToolError(_not_yours(name), log_level=logging.DEBUG)
+        operation = _tool(tool, with_defaults(arguments, tool.parameters))
+        decision = self._decide(operation)
+        call = Call("tools/call", name, decision, arguments, changes=not operation.read_only)
         if not decision.allowed:
-            self._denied("tools/call", name, decision)
-            raise ToolError(_refusal(decision, self._decide(_tool(tool))))
-        return cast(ToolResult, await self._run("tools/call", name, decision, context, call_next))
+            await self._denied(call)
+            raise ToolError(_refusal(decision, self._decide(_tool(tool))), log_level=logging.DEBUG)
+        return cast(ToolResult, await self._run(call, context, call_next))
 
     async def on_read_resource(
         self,
@@ -141,9 +137,11 @@ class Gate(Middleware):
         uri = str(context.message.uri)
         decision = await self._decide_resource(uri)
         if not decision.allowed:
-            self._denied("resources/read", uri, decision)
+            await self._denied(Call("resources/read", uri, decision))
             raise NotFoundError(f"Unknown resource: {uri!r}")  # exactly like a missing one
-        return cast(ResourceResult, await self._run("resources/read", uri, decision, context, call_next))
+        return cast(
+            ResourceResult, await self._run(Call("resources/read", uri, decision), context, call_next)
+        )
 
     async def on_get_prompt(
         self, context: MiddlewareContext[mt.GetPromptRequestParams], call_next: CallNext[Any, PromptResult]
@@ -151,9 +149,9 @@ class Gate(Middleware):
         name = context.message.name
         decision = self._decide(Operation("prompt", name))
         if not decision.allowed:
-            self._denied("prompts/get", name, decision)
+            await self._denied(Call("prompts/get", name, decision))
             raise NotFoundError(f"Unknown prompt: {name!r}")
-        return cast(PromptResult, await self._run("prompts/get", name, decision, context, call_next))
+        return cast(PromptResult, await self._run(Call("prompts/get", name, decision), context, call_next))
 
     async def on_request(self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Any:
         if context.method != "completion/complete":
@@ -165,14 +163,14 @@ class Gate(Middleware):
             else self._decide(Operation("prompt", name))
         )
         if not decision.allowed:
-            self._denied("completion/complete", name, decision)
+            await self._denied(Call("completion/complete", name, decision))
             # Asked for as a name that nothing has: the answer is a missing one's, in every version.
             nothing = {**context.message, "ref": {"type": "ref/prompt", "name": ""}}
             return await call_next(context.copy(message=nothing))
-        return await self._run("completion/complete", name, decision, context, call_next)
+        return await self._run(Call("completion/complete", name, decision), context, call_next)
 
     def _decide(self, operation: Operation) -> Decision:
-        return decide(self._policy(), self._request().principal, operation)
+        return decide(self._policy(), self._request().principal, operation, self._denies())
 
     async def _decide_resource(self, uri: str) -> Decision:
         """By its own name, and by the template's that would answer: what is listed decides."""
@@ -195,50 +193,25 @@ class Gate(Middleware):
             known = self._tools[name] = found
         return known
 
-    async def _run(
-        self,
-        operation: str,
-        name: str,
-        decision: Decision,
-        context: MiddlewareContext[Any],
-        call_next: CallNext[Any, Any],
-    ) -> Any:
-        began, status = self._clock(), 500
-        mark = _decision.set((self._request().principal, decision))
+    async def _run(self, call: Call, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Any:
+        mark = _decision.set((self._request().principal, call.decision))
         try:
-            result = await call_next(context)
-            status = 200
-            return result
-        except ToolError:
-            status = 200  # the tool answered; what it said is the caller's business
-            raise
+            return await self._recorder.run(call, lambda: call_next(context))
+        except AuditUnavailable as unavailable:
+            raise self._unavailable(unavailable) from unavailable
         finally:
             _decision.reset(mark)
-            self._tell(operation, name, decision, status, (self._clock() - began) * 1000)
 
-    def _denied(self, operation: str, name: str, decision: Decision) -> None:
-        self._tell(operation, name, decision, 403, 0.0)
+    async def _denied(self, call: Call) -> None:
+        try:
+            await self._recorder.denied(call)
+        except AuditUnavailable as unavailable:
+            raise self._unavailable(unavailable) from unavailable
 
-    def _tell(self, operation: str, name: str, decision: Decision, status: int, ms: float) -> None:
-        request = self._request()
-        principal = request.principal
-        self._report(
-            Event(
-                door=principal.door,
-                operation=operation,
-                name=name[:200],
-                decision="allow" if decision.allowed else "deny",
-                request_id=request.request_id,
-                cf_ray=request.cf_ray,
-                principal=principal.id,
-                kind=principal.kind,
-                client=principal.client or "",
-                rules=decision.rules,
-                reason="; ".join(decision.reasons),
-                status=status,
-                ms=ms,
-            )
-        )
+    def _unavailable(self, unavailable: AuditUnavailable) -> ToolError:
+        """503 over HTTP; the sentence alone where there is no HTTP answer to replace."""
+        self._request().answer(unavailable)
+        return ToolError(unavailable.public, log_level=logging.DEBUG)
 
 
 def _tool(tool: Tool, arguments: Mapping[str, Any] | None = None) -> Operation:
@@ -263,6 +236,10 @@ def _refusal(decision: Decision, without_arguments: Decision) -> str:
 
 def _not_yours(name: str) -> str:
     return f"{name!r} is not a tool that you may use here. Call {WHOAMI} to see which ones are."
+
+
+def _no_such_tool(name: str) -> Decision:
+    return Decision(False, Operation("tool", name), (), frozenset(), (), ("no tool of this name",))
 
 
 def _completed(message: Any) -> tuple[Kind, str]:

@@ -10,10 +10,9 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import uvicorn
@@ -25,14 +24,19 @@ from mcp_types import ToolAnnotations
 from app.access.claims import issuer_of
 from app.access.jwks import KeySet
 from app.access.verifier import Verifier
+from app.audit.events import Event, policy_event, sign_in_event
+from app.audit.log import AuditLog
 from app.audit.metrics import Observer
+from app.audit.recorder import Recorder, Request
+from app.audit.retention import retention
+from app.doors import health
 from app.doors.http import App, LetIn, Receive, Scope, Send
 from app.doors.lan import LanDoor
-from app.doors.paths import Answer, Paths, as_json, at, page
+from app.doors.paths import Paths, at, page
+from app.doors.sockets import listen
 from app.doors.tunnel import TunnelDoor
 from app.doors.wire import Http1
-from app.errors import AppError
-from app.gate import Gate, Request, Whoami
+from app.gate import Gate, Whoami
 from app.mcp_server import new_server
 from app.notes import tools as note_tools
 from app.notes.ids import uuid7
@@ -41,16 +45,13 @@ from app.policy.check import Tool
 from app.policy.file import PolicyFile
 from app.principal import LAN
 from app.settings import Settings
-from app.settings.values import Tcp, Unix
-from app.store.open import Store, open_store
+from app.store.audit import SqlAudit, sealing_key
+from app.store.denies import KillSwitch, SqlDenies
+from app.store.open import open_store
 
 log = logging.getLogger("brain")
 
 DRAIN_SECONDS = 8  # SIGTERM to the end: in-flight requests get this long, the whole within 10 s
-
-
-class CannotListen(AppError):
-    code = "cannot_listen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,50 +76,78 @@ async def build(
     """The whole server but its sockets. `mcp`: another MCP server than the Brain behind the same doors."""
     async with contextlib.AsyncExitStack() as stack:
         observer = Observer()
-        policy = PolicyFile(settings.policy_file, now)
         store = await open_store(settings.database_url, now=now, new_id=lambda: new_note_id(now))
         stack.push_async_callback(store.close)
+        records = SqlAudit(store.database, sealing_key(settings.data_dir / "audit.key"))
+        audit = AuditLog(records, now)
+        store.database.before_commit = audit.join
+
+        def report(event: Event) -> None:
+            observer(event)
+            audit.note(event)
+
+        policy = PolicyFile(settings.policy_file, now, lambda problem: report(policy_event(problem)))
+        kill_switch = KillSwitch(SqlDenies(store.database))
+        request = _request(settings)
+        recorder = Recorder(
+            request=request,
+            report=observer,
+            audit=audit,
+            clock=time.perf_counter,
+            keep_args=settings.audit_args,
+        )
         server = mcp or new_server()
         gate = Gate(
-            server,
-            request=_request(settings),
-            policy=policy.current,
-            report=observer,
-            clock=time.perf_counter,
+            server, request=request, policy=policy.current, denies=kill_switch.current, recorder=recorder
         )
         furnish(server, store.notes, gate, settings.base_url)
         http = server.http_app(path="/mcp", stateless_http=True, json_response=True)
-        await stack.enter_async_context(http.router.lifespan_context(http))
-        paths = {"/mcp": at("/mcp", http), "/mcp/": at("/mcp", http), "/healthz": page(_healthz)}
-        lan_paths = {**paths, "/readyz": page(_readyz(store)), "/metrics": page(_metrics(observer))}
+        paths = {"/mcp": at("/mcp", http), "/mcp/": at("/mcp", http), "/healthz": page(health.healthz)}
+        lan_paths = {
+            **paths,
+            "/readyz": page(health.readyz(lambda: store.database.rows("SELECT 1", {}))),
+            "/metrics": page(health.metrics(observer.text)),
+        }
+        apps = [http]
         if settings.transport == "sse":
             sse = server.http_app(transport="sse")
-            await stack.enter_async_context(sse.router.lifespan_context(sse))
             lan_paths |= {"/sse": sse, "/messages/": sse}
+            apps.append(sse)
         lan = LanDoor(
             Paths(lan_paths),
             networks=settings.lan_networks,
             proxies=settings.lan_proxies,
             hosts=settings.lan_hosts,
             new_id=new_request_id,
-            report=observer,
+            report=report,
         )
         keys, tunnel = None, None
         if settings.tunnel_door is not None:
             web = await stack.enter_async_context(httpx2.AsyncClient(follow_redirects=False))
             keys = KeySet(settings.access_certs_url, web, now, settings.data_dir / "access-certs.json")
+            verify = Verifier(
+                keys,
+                issuer=issuer_of(settings.access_team),
+                audiences=settings.access_aud,
+                now=now,
+                first_sight=lambda identity: report(sign_in_event(identity.principal)),
+            )
             tunnel = TunnelDoor(
                 Paths(paths),
                 base_url=settings.base_url,
-                verify=Verifier(
-                    keys,
-                    issuer=issuer_of(settings.access_team),
-                    audiences=settings.access_aud,
-                    now=now,
-                ),
+                verify=verify,
+                denies=kill_switch.current,
                 new_id=new_request_id,
-                report=observer,
+                report=report,
             )
+            kill_switch.on_change(tunnel.cut)
+        await stack.enter_async_context(audit.running())
+        await stack.enter_async_context(kill_switch.running())
+        await stack.enter_async_context(
+            retention(records, now, keep_days=settings.audit_keep_days, keep_mb=settings.audit_keep_mb)
+        )
+        for app in apps:
+            await stack.enter_async_context(app.router.lifespan_context(app))
         yield House(server, gate, lan, tunnel, observer, keys)
 
 
@@ -139,9 +168,8 @@ def furnish(server: FastMCP, store: NoteStore, gate: Gate, base_url: str) -> Non
 
 async def catalogue() -> tuple[Tool, ...]:
     """Every tool that a policy can name, without a database."""
-    server = new_server()
-    nothing: Any = None
-    gate = Gate(server, request=lambda: Request(LAN), policy=nothing, report=nothing, clock=nothing)
+    server, nothing = new_server(), cast(Any, None)
+    gate = Gate(server, request=nothing, policy=nothing, denies=nothing, recorder=nothing)
     furnish(server, nothing, gate, "")
     return tuple(
         Tool(tool.name, bool(tool.annotations and tool.annotations.read_only_hint), tool.parameters)
@@ -167,31 +195,9 @@ def _request(settings: Settings) -> Callable[[], Request]:
         user = auth_context_var.get()
         if not isinstance(user, LetIn):
             raise PermissionError("a request that came through no door")
-        return Request(user.principal, user.request_id, user.cf_ray)
+        return Request(user.principal, user.request_id, user.cf_ray, user.refuse_instead)
 
     return of_door
-
-
-async def _healthz() -> Answer:
-    return as_json(200, {"status": "ok"})
-
-
-def _readyz(store: Store) -> Callable[[], Awaitable[Answer]]:
-    async def answer() -> Answer:
-        try:
-            await store.database.rows("SELECT 1", {})
-        except AppError as problem:
-            return as_json(503, {"status": problem.public})
-        return as_json(200, {"status": "ready"})
-
-    return answer
-
-
-def _metrics(observer: Observer) -> Callable[[], Awaitable[Answer]]:
-    async def answer() -> Answer:
-        return 200, "text/plain; version=0.0.4; charset=utf-8", observer.text()
-
-    return answer
 
 
 async def serve(settings: Settings) -> None:
@@ -276,43 +282,6 @@ def _stop_on_signals(server: uvicorn.Server) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
-
-
-def listen(where: Tcp | Unix) -> socket.socket:
-    """A bound socket. Raises CannotListen with what to do."""
-    if isinstance(where, Unix):
-        return _listen_unix(where.path)
-    family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # else asyncio leaves Nagle on
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((where.host, where.port))
-    except OSError as problem:
-        bound.close()
-        raise CannotListen(
-            f"Cannot listen on {where}: {problem.strerror or problem}. "
-            "Another server may be running there; stop it or choose another port (MCP_PORT, TUNNEL_DOOR)."
-        ) from None
-    return bound
-
-
-def _listen_unix(path: Path) -> socket.socket:
-    """A left-over file of a server that is gone is replaced; one that is in use is not."""
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
-            if path.is_socket() and probe.connect_ex(str(path)) != 0:
-                path.unlink()
-        bound.bind(str(path))
-        path.chmod(0o660)
-    except OSError as problem:
-        bound.close()
-        raise CannotListen(
-            f"Cannot listen on unix:{path}: {problem.strerror or problem}. "
-            "Another server may be running there; stop it or choose another path (TUNNEL_DOOR)."
-        ) from None
-    return bound
 
 
 def settle_memory() -> None:

@@ -27,7 +27,10 @@ class Verifier:
         audiences: frozenset[str],
         now: Callable[[], float],
         cache_size: int = CACHE_SIZE,
+        first_sight: Callable[[Identity], None] = lambda _: None,
     ) -> None:
+        """`first_sight` is told of every assertion that is new here and good."""
+        self._first_sight = first_sight
         self._keys, self._issuer, self._audiences, self._now = keys, issuer, audiences, now
         self._size = cache_size
         self._verified: dict[bytes, Identity] = {}
@@ -45,6 +48,7 @@ class Verifier:
         key = await self._keys.key(parts.kid)
         identity = verify(parts, key, issuer=self._issuer, audiences=self._audiences, now=self._now())
         self._verified[digest] = identity
+        self._first_sight(identity)
         if len(self._verified) > self._size:
             del self._verified[next(iter(self._verified))]
         return identity

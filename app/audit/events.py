@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from app.principal import Principal
+
 DecisionWord = Literal["allow", "deny", "refuse"]
 
 
@@ -37,3 +39,42 @@ class Event:
 
 
 Report = Callable[[Event], None]
+
+
+def policy_event(problem: str | None) -> Event:
+    """A changed policy file: taken over, or refused because of `problem`."""
+    return Event(
+        door="",
+        operation="policy/reload",
+        name="policy",
+        decision="refuse" if problem else "allow",
+        principal="operator",
+        reason=f"unusable {problem}" if problem else "",
+        status=500 if problem else 200,
+    )
+
+
+def sign_in_event(who: Principal) -> Event:
+    """The first sight of an assertion of `who`."""
+    return Event(
+        door=who.door,
+        operation="sign-in",
+        name=who.id,
+        decision="allow",
+        principal=who.id,
+        kind=who.kind,
+        groups=tuple(sorted(who.groups)),
+    )
+
+
+def command_event(who: str, command: str, name: str, status: int) -> Event:
+    """A command of the operator `who` on this machine; `status` 200 when it did what it was told."""
+    return Event(
+        door="cli",
+        operation=command,
+        name=name,
+        decision="allow",
+        principal=who,
+        kind="operator",
+        status=status,
+    )

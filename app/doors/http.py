@@ -85,6 +85,11 @@ class LetIn(AuthenticatedUser):
         self.principal = principal
         self.request_id = request_id
         self.cf_ray = cf_ray
+        self.instead: AppError | None = None
+
+    def refuse_instead(self, error: AppError) -> None:
+        """Replaces the answer by `error`, if none has begun: a tool's error has no HTTP status of its own."""
+        self.instead = error
 
 
 def shown(scope: Scope) -> str:
@@ -167,10 +172,18 @@ async def let_in(
     inner = {**scope, "headers": headers, "user": user, "auth": AuthCredentials(user.scopes)}
     request_id = (b"x-request-id", user.request_id.encode())
 
+    replaced = False
+
     async def send_with_id(message: Message) -> None:
+        nonlocal replaced
         if message["type"] == "http.response.start":
+            if user.instead is not None:
+                replaced = True
+                await refuse(send, user.instead, user.request_id)
+                return
             message["headers"] = [*message.get("headers", ()), request_id]
-        await send(message)
+        if not replaced:
+            await send(message)
 
     # The SDK binds sealed request state and sessions to this variable, FastMCP reads the scope.
     before = auth_context_var.set(user)

@@ -27,7 +27,10 @@ from app.doors.http import (
     refuse,
     shown,
 )
+from app.doors.inside import Inside
 from app.errors import AppError
+from app.policy.denies import Denied, Denies, DoorClosed
+from app.principal import Principal
 
 ASSERTION = b"cf-access-jwt-assertion"
 EMAIL = b"cf-access-authenticated-user-email"
@@ -36,11 +39,23 @@ Verify = Callable[[bytes], Awaitable[Identity]]
 
 
 class TunnelDoor:
-    """ASGI. `base_url` names the one host; `verify` turns an assertion into an Identity or raises."""
+    """ASGI. `base_url` names the one host; `verify` turns an assertion into an Identity or raises.
+
+    `denies` is the kill switch as it stands; `cut` is to be called when it changes.
+    """
 
     def __init__(
-        self, app: App, *, base_url: str, verify: Verify, new_id: Callable[[], str], report: Report
+        self,
+        app: App,
+        *,
+        base_url: str,
+        verify: Verify,
+        denies: Callable[[], Denies],
+        new_id: Callable[[], str],
+        report: Report,
     ) -> None:
+        self._denies, self._inside = denies, Inside()
+        self.cut = self._inside.cut
         url = urlsplit(base_url)
         default_port = 443 if url.scheme == "https" else 80
         self._host = Host((url.hostname or "").lower(), url.port or default_port)
@@ -59,14 +74,23 @@ class TunnelDoor:
         ray = by_name.get(b"cf-ray", [b""])[0].decode("latin-1")[:64]
         try:
             self._check(scope, by_name)
-            identity = await self._verify(_assertion(by_name.get(ASSERTION, [])))
+            principal = await self._known(by_name.get(ASSERTION, []))
         except AppError as refused:
             self._report(_refusal(scope, request_id, ray, refused))
             await refuse(send, refused, request_id, head=scope["method"] == "HEAD")
             return
-        principal = identity.principal
         user = LetIn(principal, access_token(principal), request_id, ray)
-        await let_in(self._app, scope, receive, send, user, kept)
+        with self._inside.entered(principal.id):
+            await let_in(self._app, scope, receive, send, user, kept)
+
+    async def _known(self, assertions: list[bytes]) -> Principal:
+        """Who is there. Raises the refusal: nobody, or somebody who is shut off."""
+        if self._denies().tunnel:
+            raise DoorClosed
+        principal = (await self._verify(_assertion(assertions))).principal
+        if principal.id in self._denies().principals:
+            raise Denied(principal.id)
+        return principal
 
     def _check(self, scope: Scope, by_name: dict[bytes, list[bytes]]) -> None:
         check_path(scope)

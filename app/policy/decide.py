@@ -13,6 +13,7 @@ from typing import Any
 
 from app.notes.models import Spaces
 from app.policy.arguments import Limit
+from app.policy.denies import NONE, Denies
 from app.policy.rules import EVERYTHING, READ, WRITE, Kind, Policy, fits
 from app.principal import Principal
 
@@ -78,8 +79,10 @@ class Decision:
 _Usable = tuple[tuple[Match, tuple[Limit, ...]], ...]
 
 
-def decide(policy: Policy, principal: Principal, operation: Operation) -> Decision:
-    """The decision, with its reasons. Never raises."""
+def decide(policy: Policy, principal: Principal, operation: Operation, denies: Denies = NONE) -> Decision:
+    """The decision, with its reasons. Never raises. `denies` is the kill switch: it comes before all."""
+    if denies and (shut := _shut_off(denies, principal, operation)):
+        return Decision(False, operation, (), frozenset(), (), (shut,))
     # What a client sends is remembered only if it is short: the names of addresses are its choice.
     before = _before_arguments if len(operation.name) <= _NAME_MAX else _before_arguments.__wrapped__
     decision, usable = before(policy, principal, operation.kind, operation.name, operation.read_only)
@@ -115,6 +118,16 @@ def _before_arguments(
         if not match.scopes.isdisjoint(scopes.intersection(needed))
     )
     return _allowed(operation, needed, scopes, usable, principal), usable
+
+
+def _shut_off(denies: Denies, principal: Principal, operation: Operation) -> str | None:
+    if principal.kind != "lan" and principal.id in denies.principals:
+        return f"{principal.id} is shut off by the operator (brain deny)"
+    if principal.door == "tunnel" and denies.tunnel:
+        return "the tunnel door is closed by the operator (brain deny)"
+    if operation.kind == "tool" and operation.name in denies.tools:
+        return f"tool:{operation.name} is shut off by the operator (brain deny)"
+    return None
 
 
 def _within_limits(

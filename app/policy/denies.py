@@ -26,8 +26,10 @@ class Denied(AppError):
     code = "denied"
     status = 403
 
-    def __init__(self) -> None:
-        super().__init__("The operator of this server has shut off your access. Ask them.")
+    def __init__(self, principal_id: str) -> None:
+        super().__init__(
+            "The operator of this server has shut off your access. Ask them.", detail=principal_id
+        )
 
 
 class DoorClosed(AppError):

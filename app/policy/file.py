@@ -21,8 +21,14 @@ _HIDDEN: _Stamp = (-1, -1, -1)
 class PolicyFile:
     """`current()` is the policy in force; `problem` says why a newer file is not, or is None."""
 
-    def __init__(self, path: Path, now: Callable[[], float]) -> None:
-        """Raises PolicyInvalid: a server must not start on a broken file."""
+    def __init__(
+        self, path: Path, now: Callable[[], float], changed: Callable[[str | None], None] = lambda _: None
+    ) -> None:
+        """Raises PolicyInvalid: a server must not start on a broken file.
+
+        `changed` is told of every later file: None when it is in force, else why it is not.
+        """
+        self._changed = changed
         self._path, self._now = path, now
         self._stamp = _stamp(path)
         self._policy = NO_POLICY if self._stamp is None else _load(path)
@@ -50,10 +56,12 @@ class PolicyFile:
             self._keep(invalid.public)
         else:
             self.problem = None
+            self._changed(None)
             log.warning("policy reloaded from %s: %d rules", self._path, len(self._policy.rules))
 
     def _keep(self, problem: str) -> None:
         self.problem = problem
+        self._changed(problem)
         log.error("THE OLD POLICY STAYS IN FORCE, %s is not usable: %s", self._path, problem)
 
 

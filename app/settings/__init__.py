@@ -53,6 +53,9 @@ class Settings:
     upstreams_file: Path
     data_dir: Path
     database_url: str
+    audit_args: frozenset[str]
+    audit_keep_days: int
+    audit_keep_mb: int
     log_level: str
     log_format: Literal["text", "json"]
     warnings: tuple[str, ...] = field(default=())
@@ -145,6 +148,9 @@ def _assemble(value: Mapping[str, Any], warnings: tuple[str, ...]) -> Settings:
         upstreams_file=_path(value["UPSTREAMS_FILE"], data_dir / "upstreams.toml"),
         data_dir=data_dir,
         database_url=_sqlite(value["DATABASE_URL"], data_dir),
+        audit_args=value["AUDIT_ARGS"],
+        audit_keep_days=value["AUDIT_KEEP_DAYS"],
+        audit_keep_mb=value["AUDIT_KEEP_MB"],
         log_level=value["LOG_LEVEL"],
         log_format=value["LOG_FORMAT"],
         warnings=warnings,

@@ -184,6 +184,25 @@ def _is_ipv6(text: str) -> bool:
         return False
 
 
+def arguments(text: str) -> frozenset[str]:
+    for part in names(text):
+        if not re.fullmatch(r"[\w./-]+\.\w+", part):
+            raise ValueError("must be tool.argument names, comma separated, like search.query")
+    return frozenset(names(text))
+
+
+def whole(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise ValueError("must be a whole number, 0 or more")
+    return int(text)
+
+
+def some(text: str) -> int:
+    if not whole(text):
+        raise ValueError("must be a whole number, 1 or more")
+    return whole(text)
+
+
 def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True

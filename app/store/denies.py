@@ -53,9 +53,13 @@ class SqlDenies:
 class KillSwitch:
     """`current()` is what is shut off, at most LOOK_EVERY old. Needs `running()`."""
 
-    def __init__(self, store: SqlDenies, changed: Callable[[Denies], None] = lambda _: None) -> None:
-        self._store, self._changed = store, changed
+    def __init__(self, store: SqlDenies) -> None:
+        self._store = store
         self._denies = NONE
+        self._listeners: list[Callable[[Denies], None]] = []
+
+    def on_change(self, listener: Callable[[Denies], None]) -> None:
+        self._listeners.append(listener)
 
     def current(self) -> Denies:
         return self._denies
@@ -70,7 +74,8 @@ class KillSwitch:
         seen = denies(entry.target for entry in entries)
         if seen != self._denies:
             self._denies = seen
-            self._changed(seen)
+            for listener in self._listeners:
+                listener(seen)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -1,0 +1,162 @@
+"""Puts every decided operation on record: what only reads soon, what may change something with the change."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any, TypeVar
+
+from app.audit.events import Event, Report
+from app.audit.log import AuditLog, AuditUnavailable, Pending
+from app.errors import AppError
+from app.policy.decide import Decision
+from app.principal import Principal
+
+T = TypeVar("T")
+
+CUT = 200  # characters of a stored string argument; also of the name of what was called
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who asks, and in which request. Supplied by the doors, or by stdio for the whole process.
+
+    `answer` replaces the whole HTTP answer by a refusal, where there is one to replace.
+    """
+
+    principal: Principal
+    request_id: str = ""
+    cf_ray: str = ""
+    answer: Callable[[AppError], None] = lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One list entry's use. `method` is the MCP method; `changes`: it may do more than read."""
+
+    method: str
+    name: str
+    decision: Decision
+    arguments: Mapping[str, Any] | None = None
+    changes: bool = False
+
+
+class Recorder:
+    """`report` counts and logs, `audit` keeps. `keep_args`: `tool.argument` names whose values are stored."""
+
+    def __init__(
+        self,
+        *,
+        request: Callable[[], Request],
+        report: Report,
+        audit: AuditLog,
+        clock: Callable[[], float],
+        keep_args: frozenset[str] = frozenset(),
+    ) -> None:
+        self._request, self._report, self._audit, self._clock = request, report, audit, clock
+        self._keep_args = keep_args
+
+    async def denied(self, call: Call) -> None:
+        """On disk before anybody hears of it."""
+        event = self._event(call, 403)
+        self._report(event)
+        await self._audit.keep(event)
+
+    async def run(self, call: Call, work: Callable[[], Awaitable[T]]) -> T:
+        """What `work` returns or raises. Raises AuditUnavailable; before `work` if it is known."""
+        if call.changes:
+            return await self._run_change(call, work)
+        began, status = self._clock(), 500
+        try:
+            result = await work()
+            status = 200
+            return result
+        except Exception as problem:
+            status = _status(problem)
+            raise
+        finally:
+            event = self._event(call, status, began)
+            self._report(event)
+            self._audit.note(event)
+
+    async def _run_change(self, call: Call, work: Callable[[], Awaitable[T]]) -> T:
+        began = self._clock()
+        with self._audit.change(lambda: self._event(call, 200, began)) as pending:
+            try:
+                result = await work()
+            except asyncio.CancelledError:
+                self._settle(pending, self._event(call, 499, began))
+                raise
+            except Exception as problem:
+                event = self._event(call, _status(problem), began)
+                self._report(event)
+                await self._audit.keep(event)  # a change that was undone took its record with it
+                raise
+        event = self._event(call, 200, began)
+        self._report(event)
+        if not pending.kept:
+            await self._audit.keep(event)
+        return result
+
+    def _settle(self, pending: Pending, event: Event) -> None:
+        """For a caller that hung up: nothing can be awaited any more."""
+        self._report(event)
+        if not pending.kept:
+            self._audit.note(event)
+
+    def _event(self, call: Call, status: int, began: float | None = None) -> Event:
+        request, decision = self._request(), call.decision
+        principal = request.principal
+        event = Event(
+            door=principal.door,
+            operation=call.method,
+            name=call.name[:CUT],
+            decision="allow" if decision.allowed else "deny",
+            request_id=request.request_id,
+            cf_ray=request.cf_ray,
+            principal=principal.id,
+            kind=principal.kind,
+            client=principal.client or "",
+            groups=tuple(sorted(principal.groups)),
+            rules=decision.rules,
+            reason="; ".join(decision.reasons),
+            status=status,
+            ms=0.0 if began is None else round((self._clock() - began) * 1000, 3),
+        )
+        if call.arguments is None:
+            return event
+        return replace(event, args_sha256=digest(call.arguments), args=self._kept(call.name, call.arguments))
+
+    def _kept(self, name: str, arguments: Mapping[str, Any]) -> str:
+        if not self._keep_args:
+            return ""
+        named = {key: _cut(value) for key, value in arguments.items() if f"{name}.{key}" in self._keep_args}
+        return json.dumps(named, sort_keys=True, default=str) if named else ""
+
+
+def digest(arguments: Mapping[str, Any]) -> str:
+    """SHA-256 of the arguments as JSON with sorted names: equal calls have equal digests."""
+    return sha256(
+        json.dumps(arguments, sort_keys=True, separators=(",", ":"), default=str).encode()
+    ).hexdigest()
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str):
+        return value[:CUT]
+    if isinstance(value, list):
+        return [_cut(one) for one in value[:CUT]]
+    if isinstance(value, dict):
+        return {str(key)[:CUT]: _cut(one) for key, one in list(value.items())[:CUT]}
+    return value
+
+
+def _status(problem: Exception) -> int:
+    """The status of the refusal that a tool turned into its error; 200 where the tool just said no."""
+    if isinstance(problem, AuditUnavailable):
+        return problem.status
+    cause = getattr(problem.__cause__, "status", None)
+    return cause if isinstance(cause, int) else 500 if problem.__cause__ is not None else 200
