@@ -93,20 +93,38 @@ def checkpoint(removed: Record) -> Event:
     )
 
 
+class Check:
+    """Takes the records of a chain one by one, in the order of their numbers, and then its end."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._first: Record | None = None
+        self._last: Record | None = None
+        self._pruned: set[str] = set()
+
+    def take(self, record: Record) -> Fault | None:
+        """Whether the chain holds up to here. After a Fault nothing more is to be said."""
+        fault = _fault(record, self._last)
+        if record.event.operation == PRUNE:
+            self._pruned.add(record.event.name)
+        self._first, self._last, self._count = self._first or record, record, self._count + 1
+        return fault
+
+    def end(self, head: Head | None, key: bytes) -> Fault | int:
+        """The Fault at either end, or how many records hold."""
+        first = self._first
+        if first is not None and first.seq > 1 and f"{first.seq - 1}:{first.prev}" not in self._pruned:
+            return Fault(first.seq - 1, "the records up to here are gone, and no checkpoint tells of it")
+        return _fault_at_end(self._last, head, key) or self._count
+
+
 def verify(records: Iterable[Record], head: Head | None, key: bytes) -> Fault | int:
     """The first Fault, or how many records hold. `records` in the order of their numbers."""
-    count, before, pruned = 0, None, set[str]()
-    first: Record | None = None
+    check = Check()
     for record in records:
-        fault = _fault(record, before)
-        if fault is not None:
+        if (fault := check.take(record)) is not None:
             return fault
-        if record.event.operation == PRUNE:
-            pruned.add(record.event.name)
-        first, before, count = first or record, record, count + 1
-    if first is not None and first.seq > 1 and f"{first.seq - 1}:{first.prev}" not in pruned:
-        return Fault(first.seq - 1, "the records up to here are gone, and no checkpoint tells of it")
-    return _fault_at_end(before, head, key) or count
+    return check.end(head, key)
 
 
 def _fault(record: Record, before: Record | None) -> Fault | None:

@@ -33,10 +33,14 @@ class Observer:
             registry=self._registry,
         )
 
-    def __call__(self, event: Event) -> None:
+    def count(self, event: Event) -> None:
+        """In the metric alone. For what was reported a moment ago and comes again and again."""
         # The first word of a refusal's reason is one of a small set; the policy's reasons are not.
         reason = event.reason.partition(" ")[0] if event.decision == "refuse" else ""
         self._events.labels(event.door, event.operation, event.decision, reason).inc()
+
+    def __call__(self, event: Event) -> None:
+        self.count(event)
         if event.decision == "allow":
             self._seconds.labels(event.operation).observe(event.ms / 1000)
             log.debug("allow", extra={"event": event})

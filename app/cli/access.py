@@ -16,7 +16,7 @@ import httpx2
 from app.access.claims import AssertionRefused, KeysUnavailable, issuer_of
 from app.access.jwks import KeySet
 from app.access.verifier import Verifier
-from app.cli.policy import Usage
+from app.cli.policy_files import Usage
 from app.settings import Settings
 
 STDIN = "-"

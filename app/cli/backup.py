@@ -27,7 +27,7 @@ def register(subparsers: Any) -> None:
         command = subparsers.add_parser(name, help=text, description=text)
         command.add_argument("file", type=Path, metavar="FILE")
         command.add_argument("--json", action="store_true", help="print the result as JSON")
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, on_record=name)
 
 
 def run_backup(args: argparse.Namespace, settings: Settings) -> int:

@@ -18,6 +18,9 @@ NOUNS = {
     "connect": "connect",
     "notes": "notes",
     "policy": "policy",
+    "deny": "deny",
+    "undeny": "deny",
+    "audit": "audit",
     "access": "access",
     "backup": "backup",
     "restore": "backup",
@@ -31,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     args = parser(_needed(words)).parse_args(words)
     try:
-        return int(args.run(args, _settings(args)))
+        return _run(args, _settings(args))
     except AppError as problem:
         print(f"brain: {problem.public}", file=sys.stderr)
         return USAGE
@@ -40,6 +43,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `brain … | head`
         sys.stderr.close()
         return 0
+
+
+def _run(args: argparse.Namespace, read: Settings) -> int:
+    """Runs the command; one that changes something or carries something away goes on record."""
+    code = int(args.run(args, read))
+    if command := getattr(args, "on_record", None):
+        from app.cli.database import put_on_record  # not for commands that need no database
+
+        put_on_record(read, f"brain/{command}", _named(args), 200 if code == 0 else 500)
+    return code
+
+
+def _named(args: argparse.Namespace) -> str:
+    """What the command was about: the one word that is its object."""
+    found = next((getattr(args, name) for name in ("who", "dir", "file") if hasattr(args, name)), "")
+    return str(found or "")[:200]
 
 
 def parser(files: Iterable[str] = tuple(dict.fromkeys(NOUNS.values()))) -> argparse.ArgumentParser:

@@ -43,7 +43,7 @@ def register(subparsers: Any) -> None:
         command.add_argument("--space", help="only this space; for import: where new notes go (main)")
         command.add_argument("--force", action="store_true", help="also where both sides have changed")
         command.add_argument("--json", action="store_true", help="print the result as JSON")
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, on_record=f"notes/{name}")
 
 
 def run_import(args: argparse.Namespace, settings: Settings) -> int:

@@ -44,7 +44,7 @@ class SqlAudit:
     """The audit log of one database. `key` seals its end (`sealing_key`)."""
 
     def __init__(self, database: Database, key: bytes) -> None:
-        self._database, self._key = database, key
+        self._database, self.key = database, key
 
     async def append(self, stamped: Sequence[tuple[int, Event]]) -> None:
         """On disk when it returns, in a transaction of its own. Raises StoreUnusable."""
@@ -56,16 +56,15 @@ class SqlAudit:
         records = link_all(await _head(connection), stamped)
         await connection.execute(_INSERT, [row_of(record) for record in records])
         last = records[-1]
-        values = {"seq": last.seq, "hash": last.hash, "seal": seal(self._key, last.seq, last.hash)}
+        values = {"seq": last.seq, "hash": last.hash, "seal": seal(self.key, last.seq, last.hash)}
         await connection.execute(_SET_HEAD, values)
 
     async def head(self) -> Head | None:
         async with self._database.read() as connection:
             return await _head(connection)
 
-    async def records(self, search: Search | None = None) -> AsyncIterator[Record]:
-        """Oldest first, read page by page: new records may come meanwhile."""
-        after = 0
+    async def records(self, search: Search | None = None, after: int = 0) -> AsyncIterator[Record]:
+        """Oldest first, from the one after `after`, page by page: new records may come meanwhile."""
         while True:
             query = _narrowed(search or Search()).where(audit.c.seq > after).order_by(audit.c.seq).limit(PAGE)
             async with self._database.read() as connection:
