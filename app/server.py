@@ -21,7 +21,8 @@ from fastmcp import FastMCP
 from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp_types import ToolAnnotations
 
-from app.access.claims import issuer_of
+from app.access.claims import Identity, issuer_of
+from app.access.identity import WholeIdentity, identity_url
 from app.access.jwks import KeySet
 from app.access.verifier import Verifier
 from app.audit.events import Event, policy_event, sign_in_event
@@ -33,8 +34,9 @@ from app.doors import health
 from app.doors.http import App, LetIn, Receive, Scope, Send
 from app.doors.lan import LanDoor
 from app.doors.paths import Paths, at, page
+from app.doors.rates import Attempts, limited
 from app.doors.sockets import listen
-from app.doors.tunnel import TunnelDoor
+from app.doors.tunnel import TunnelDoor, Verify
 from app.doors.wire import Http1
 from app.gate import Gate, Whoami
 from app.mcp_server import new_server
@@ -51,6 +53,7 @@ from app.store.open import open_store
 
 log = logging.getLogger("brain")
 
+PROBES = (b"/healthz", b"/readyz", b"/metrics")  # of a supervisor on this machine, never limited
 DRAIN_SECONDS = 8  # SIGTERM to the end: in-flight requests get this long, the whole within 10 s
 
 
@@ -113,13 +116,16 @@ async def build(
             sse = server.http_app(transport="sse")
             lan_paths |= {"/sse": sse, "/messages/": sse}
             apps.append(sse)
+        limit, count = settings.rate_limit, observer.count
         lan = LanDoor(
-            Paths(lan_paths),
+            limited(Paths(lan_paths), limit, now, report=report, count=count, free=PROBES),
             networks=settings.lan_networks,
             proxies=settings.lan_proxies,
             hosts=settings.lan_hosts,
+            attempts=Attempts(settings.rate_limit_attempts, now),
             new_id=new_request_id,
             report=report,
+            count=count,
         )
         keys, tunnel = None, None
         if settings.tunnel_door is not None:
@@ -132,13 +138,29 @@ async def build(
                 now=now,
                 first_sight=lambda identity: report(sign_in_event(identity.principal)),
             )
+            identify: Verify = verify
+            if settings.access_get_identity:
+                # A client of its own: slow look-ups must not hold up the certs.
+                asks = await stack.enter_async_context(httpx2.AsyncClient(follow_redirects=False))
+                whole = WholeIdentity(
+                    identity_url(settings.access_certs_url),
+                    asks,
+                    now,
+                    wanted=lambda: policy.current().names_groups,
+                )
+                stack.push_async_callback(whole.close)
+                identify = completed(verify, whole)
             tunnel = TunnelDoor(
-                Paths(paths),
+                limited(Paths(paths), limit, now, report=report, count=count),
                 base_url=settings.base_url,
-                verify=verify,
+                verify=identify,
                 denies=kill_switch.current,
+                attempts=Attempts(
+                    settings.rate_limit_attempts, now, known=verify.knows, may_be_good=verify.may_be_good
+                ),
                 new_id=new_request_id,
                 report=report,
+                count=count,
             )
             kill_switch.on_change(tunnel.cut)
         await stack.enter_async_context(audit.running())
@@ -149,6 +171,15 @@ async def build(
         for app in apps:
             await stack.enter_async_context(app.router.lifespan_context(app))
         yield House(server, gate, lan, tunnel, observer, keys)
+
+
+def completed(verify: Verifier, whole: WholeIdentity) -> Verify:
+    """From an assertion to the Identity that it proves, with all groups where they can be known."""
+
+    async def identify(assertion: bytes) -> Identity:
+        return await whole(assertion, await verify(assertion))
+
+    return identify
 
 
 def furnish(server: FastMCP, store: NoteStore, gate: Gate, base_url: str) -> None:

@@ -139,6 +139,7 @@ class Series:
     era: str
     tools: int
     tokens: list[list[str]]  # a list of assertions for each round; empty for none
+    tool: str = "echo"
 
     def measure(self, number: int) -> tuple[Result, float]:
         job = {
@@ -146,6 +147,7 @@ class Series:
             "era": self.era,
             "host": HOST if self.door == "tunnel" else f"127.0.0.1:{self.server.ports[self.door]}",
             "seconds": SECONDS,
+            "tool": self.tool,
             "assertions": self.tokens[number % len(self.tokens)] if self.tokens else [],
         }
         before = cpu_seconds(self.server.pid)
@@ -212,7 +214,7 @@ def stock_server(tools: int) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def our_server(tools: int, team: Team, certs_url: str) -> Iterator[Server]:
+def our_server(tools: int, team: Team, certs_url: str, flavour: str = "ours") -> Iterator[Server]:
     lan, tunnel = free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "policy.toml").write_text(POLICY)
@@ -225,7 +227,8 @@ def our_server(tools: int, team: Team, certs_url: str) -> Iterator[Server]:
             "CF_ACCESS_AUD": team.aud,
             "CF_ACCESS_CERTS_URL": certs_url,
             "DATA_DIR": folder,
+            "RATE_LIMIT": "0",  # the load is one person
         }
-        words = ["bench.servers", "ours", str(lan), str(tools)]
+        words = ["bench.servers", flavour, str(lan), str(tools)]
         with process(words, environ, {"lan": lan, "tunnel": tunnel}) as server:
             yield server

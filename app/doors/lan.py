@@ -31,6 +31,7 @@ from app.doors.http import (
     refuse,
     shown,
 )
+from app.doors.rates import Attempts, LimitedAgain, peer
 from app.errors import AppError
 from app.principal import LAN
 from app.settings.values import Network
@@ -49,18 +50,24 @@ class LanDoor:
         networks: Collection[Network],
         proxies: Collection[Network],
         hosts: Collection[str],
+        attempts: Attempts,
         new_id: Callable[[], str],
         report: Report,
+        count: Report,
     ) -> None:
         self._app, self._networks, self._proxies = app, networks, proxies
-        self._hosts, self._new_id, self._report = frozenset(hosts), new_id, report
+        self._hosts, self._new_id = frozenset(hosts), new_id
+        self._attempts, self._report, self._count = attempts, report, count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = self._new_id()
         try:
             headers = self._check(scope)
-        except AppError as refused:
-            self._report(_refusal(scope, request_id, refused))
+        except AppError as error:
+            # Only what is refused anyway: a good request is as cheap to see as a bad one.
+            refused = self._attempts.counted(peer(scope), error)
+            tell = self._count if isinstance(refused, LimitedAgain) else self._report
+            tell(_refusal(scope, request_id, refused))
             await refuse(send, refused, request_id, head=scope["method"] == "HEAD")
             return
         user = LetIn(LAN, access_token(LAN), request_id, "")

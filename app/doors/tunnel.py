@@ -28,11 +28,13 @@ from app.doors.http import (
     shown,
 )
 from app.doors.inside import Inside
+from app.doors.rates import Attempts, LimitedAgain, one_address
 from app.errors import AppError
 from app.policy.denies import Denied, Denies, DoorClosed
 from app.principal import Principal
 
 ASSERTION = b"cf-access-jwt-assertion"
+ADDRESS = b"cf-connecting-ip"
 EMAIL = b"cf-access-authenticated-user-email"
 
 Verify = Callable[[bytes], Awaitable[Identity]]
@@ -51,8 +53,10 @@ class TunnelDoor:
         base_url: str,
         verify: Verify,
         denies: Callable[[], Denies],
+        attempts: Attempts,
         new_id: Callable[[], str],
         report: Report,
+        count: Report,
     ) -> None:
         self._denies, self._inside = denies, Inside()
         self.cut = self._inside.cut
@@ -60,7 +64,8 @@ class TunnelDoor:
         default_port = 443 if url.scheme == "https" else 80
         self._host = Host((url.hostname or "").lower(), url.port or default_port)
         self._scheme, self._default_port = url.scheme, default_port
-        self._app, self._verify, self._new_id, self._report = app, verify, new_id, report
+        self._app, self._verify, self._new_id = app, verify, new_id
+        self._attempts, self._report, self._count = attempts, report, count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = self._new_id()
@@ -72,22 +77,27 @@ class TunnelDoor:
             if name not in SECRETS and not name.startswith(b"cf-access-"):
                 kept.append((name, trimmed))
         ray = by_name.get(b"cf-ray", [b""])[0].decode("latin-1")[:64]
+        address = one_address(by_name.get(ADDRESS, []))
         try:
             self._check(scope, by_name)
-            principal = await self._known(by_name.get(ASSERTION, []))
-        except AppError as refused:
-            self._report(_refusal(scope, request_id, ray, refused))
+            principal = await self._known(by_name.get(ASSERTION, []), address)
+        except AppError as error:
+            refused = self._attempts.counted(address, error)
+            tell = self._count if isinstance(refused, LimitedAgain) else self._report
+            tell(_refusal(scope, request_id, ray, refused))
             await refuse(send, refused, request_id, head=scope["method"] == "HEAD")
             return
         user = LetIn(principal, access_token(principal), request_id, ray)
         with self._inside.entered(principal.id):
             await let_in(self._app, scope, receive, send, user, kept)
 
-    async def _known(self, assertions: list[bytes]) -> Principal:
+    async def _known(self, assertions: list[bytes], address: str) -> Principal:
         """Who is there. Raises the refusal: nobody, or somebody who is shut off."""
         if self._denies().tunnel:
             raise DoorClosed
-        principal = (await self._verify(_assertion(assertions))).principal
+        assertion = _assertion(assertions)
+        self._attempts.let_try(address, assertion)
+        principal = (await self._verify(assertion)).principal
         if principal.id in self._denies().principals:
             raise Denied(principal.id)
         return principal

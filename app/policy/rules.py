@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from app.access.claims import ascii_lower
@@ -104,6 +105,11 @@ class Policy:
     lan: frozenset[str] = frozenset({EVERYTHING})
     rules: tuple[Rule, ...] = ()
     cases: tuple[Case, ...] = ()
+
+    @cached_property
+    def names_groups(self) -> bool:
+        """Whether it makes a difference to anybody which groups they are in."""
+        return any(rule.groups for rule in self.rules)
 
     def scope_names(self) -> tuple[str, ...]:
         return (*BUILT_IN, *(scope.name for scope in self.own_scopes))

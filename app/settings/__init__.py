@@ -46,6 +46,9 @@ class Settings:
     access_team: str
     access_aud: frozenset[str]
     access_certs_url: str
+    access_get_identity: bool
+    rate_limit: int
+    rate_limit_attempts: int
     oauth_enabled: bool
     oauth_challenge: Literal["minimal", "full"]
     oauth_list: Literal["ceiling", "granted"]
@@ -141,6 +144,9 @@ def _assemble(value: Mapping[str, Any], warnings: tuple[str, ...]) -> Settings:
         access_aud=value["CF_ACCESS_AUD"],
         access_certs_url=value["CF_ACCESS_CERTS_URL"]
         or (f"https://{team}.cloudflareaccess.com/cdn-cgi/access/certs" if team else ""),
+        access_get_identity=value["CF_ACCESS_GET_IDENTITY"],
+        rate_limit=value["RATE_LIMIT"],
+        rate_limit_attempts=value["RATE_LIMIT_ATTEMPTS"],
         oauth_enabled=value["OAUTH_ENABLED"],
         oauth_challenge=value["OAUTH_CHALLENGE"],
         oauth_list=value["OAUTH_LIST"],

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from app.server import CannotListen, listen
+from app.doors.sockets import CannotListen, listen
 from app.settings.values import Tcp
 
 from .brain import Ran, Serving, brain, free_port, serving

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.server import CannotListen, listen, web_server
+from app.doors.sockets import CannotListen, listen
+from app.server import web_server
 from app.settings.values import Tcp, Unix
 from tests.house import HOST, TestHouse
 
