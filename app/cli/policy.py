@@ -1,27 +1,24 @@
-"""`brain policy`: check a policy file, and explain one decision of it."""
+"""`brain policy`: check a policy file, and explain one decision of it. The other verbs: policy_changes.py."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from app.errors import AppError
+from app.cli import policy_changes
+from app.cli.policy_files import Usage as Usage  # other commands know it from here
+from app.cli.policy_files import known_tools, read
 from app.policy.arguments import with_defaults
 from app.policy.check import Tool, check
 from app.policy.decide import Operation, decide
 from app.policy.explain import as_json, explain
-from app.policy.parse import PolicyInvalid, parse
+from app.policy.parse import PolicyInvalid
 from app.policy.rules import NO_POLICY, Policy, principal_named
 from app.settings import Settings
-
-
-class Usage(AppError):
-    code = "usage"
 
 
 def register(nouns: Any) -> None:
@@ -42,12 +39,13 @@ def register(nouns: Any) -> None:
     explaining.add_argument("--file", type=Path, help="default: POLICY_FILE")
     explaining.add_argument("--json", action="store_true", help="as JSON")
     explaining.set_defaults(run=run_explain)
+    policy_changes.register(verbs)
 
 
 def run_check(args: argparse.Namespace, settings: Settings) -> int:
     path: Path = args.file or settings.policy_file
     try:
-        found = [asdict(finding) for finding in check(_read(path), _tools())]
+        found = [asdict(finding) for finding in check(read(path), known_tools())]
     except PolicyInvalid as invalid:
         found = [{"level": "error", "place": "", "what": problem} for problem in invalid.problems]
     errors = [finding for finding in found if finding["level"] == "error"]
@@ -61,7 +59,7 @@ def run_check(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def run_explain(args: argparse.Namespace, settings: Settings) -> int:
-    policy = _read(args.file) if args.file else _in_force(settings)
+    policy = read(args.file) if args.file else _in_force(settings)
     tool = _tool(args.tool)
     arguments = None if args.args is None else with_defaults(_arguments(args.args), tool.schema)
     groups = frozenset(group for group in args.groups.split(",") if group)
@@ -74,14 +72,8 @@ def run_explain(args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _tools() -> tuple[Tool, ...]:
-    from app.server import catalogue  # loads the MCP framework: not for every command
-
-    return asyncio.run(catalogue())
-
-
 def _tool(name: str) -> Tool:
-    tools = {tool.name: tool for tool in _tools()}
+    tools = {tool.name: tool for tool in known_tools()}
     if name not in tools:
         raise Usage(f"no tool is named {name}; there are: {', '.join(sorted(tools))}")
     return tools[name]
@@ -97,15 +89,8 @@ def _arguments(text: str) -> dict[str, Any]:
     return arguments
 
 
-def _read(path: Path) -> Policy:
-    try:
-        return parse(path.read_bytes())
-    except OSError as problem:
-        raise Usage(f"{path} cannot be read: {problem.strerror}") from None
-
-
 def _in_force(settings: Settings) -> Policy:
     if settings.policy_file.exists():
-        return _read(settings.policy_file)
+        return read(settings.policy_file)
     print(f"brain: no {settings.policy_file}: the LAN may do everything, the tunnel nobody", file=sys.stderr)
     return NO_POLICY

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from app.policy.decide import Decision
+from app.policy.decide import Decision, decide
 from app.policy.rules import Policy, Rule
 from app.principal import Principal
 
@@ -16,7 +17,7 @@ def explain(policy: Policy, principal: Principal, decision: Decision) -> str:
         lines.append(f"  [lan]  scopes = [{', '.join(sorted(policy.lan))}]")
     else:
         lines += [_rule_line(rule, principal) for rule in policy.rules] or ["  (the policy has no rules)"]
-    return "\n".join([*lines, "", *_verdict(decision)]) + "\n"
+    return "\n".join([*lines, "", *_verdict(decision), *_unknown_groups(policy, principal, decision)]) + "\n"
 
 
 def _rule_line(rule: Rule, principal: Principal) -> str:
@@ -41,6 +42,21 @@ def _verdict(decision: Decision) -> list[str]:
     if decision.allowed and operation.kind == "tool" and operation.name != "whoami":
         lines.append(f"  spaces  {spaces_in_words(decision)}")
     return lines
+
+
+def _unknown_groups(policy: Policy, principal: Principal, decision: Decision) -> list[str]:
+    """What a denial hangs on where it could not be known which groups the person is in."""
+    if decision.allowed or principal.kind != "person" or principal.groups_complete:
+        return []
+    if decide(policy, principal, decision.operation) != decision:
+        return []  # it is not the policy that denies it
+    named = frozenset[str]().union(*(rule.groups for rule in policy.rules)) - principal.groups
+    opening = [
+        group
+        for group in sorted(named)
+        if decide(policy, replace(principal, groups=principal.groups | {group}), decision.operation).allowed
+    ]
+    return [f"  unknown whether it is in {' or '.join(opening)}: that would allow it"] if opening else []
 
 
 def spaces_in_words(decision: Decision) -> str:

@@ -1,0 +1,131 @@
+"""`brain policy test`, `diff` and `shadow`: what a policy means for people, before it is in force."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from app.audit.recorder import digest
+from app.cli.policy_files import Usage, known_tools, read_named
+from app.policy import cases, diff, shadow
+from app.policy.decide import Operation
+from app.settings import Settings
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def register(verbs: Any) -> None:
+    testing = verbs.add_parser(
+        "test",
+        help="run the [[case]] tables",
+        description="Runs the [[case]] tables of a policy. Exit code: 0 all hold, 1 one does not, "
+        "2 the file is not usable.",
+    )
+    testing.add_argument("file", nargs="?", type=Path, help="default: POLICY_FILE")
+    testing.set_defaults(run=run_test)
+    comparing = verbs.add_parser(
+        "diff",
+        help="who gains or loses which tool",
+        description="Everybody whom one of two policies names, and what they gain (+), lose (-) or may do "
+        "within other limits (~). Exit code: 0 no difference, 1 there is one, 2 a file is not usable.",
+    )
+    comparing.add_argument("old", type=Path, metavar="OLD")
+    comparing.add_argument("new", type=Path, metavar="NEW")
+    comparing.set_defaults(run=run_diff)
+    replaying = verbs.add_parser(
+        "shadow",
+        help="which calls of the audit log would have ended otherwise",
+        description="Decides the calls of the audit log again by another policy and tells which would end "
+        "otherwise. Exit code: 0 none, 1 at least one would or might, 2 wrong usage or a file that is "
+        "not usable.",
+    )
+    replaying.add_argument("file", type=Path, metavar="FILE", help="the policy to try")
+    replaying.add_argument("--since", metavar="24h", help="only this long back, like 30m, 24h or 7d")
+    replaying.set_defaults(run=run_shadow)
+    for parser in (testing, comparing, replaying):
+        parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run_test(args: argparse.Namespace, settings: Settings) -> int:
+    path: Path = args.file or settings.policy_file
+    results = cases.run_cases(read_named(path), known_tools())
+    failed = sum(not result.ok for result in results)
+    if args.json:
+        told = [cases.as_json(result) for result in results]
+        print(json.dumps({"file": str(path), "ok": not failed, "cases": told}, indent=2))
+    elif not results:
+        print(f"{path}: no [[case]] in it, so nothing is tested")
+    else:
+        for result in results:
+            print(cases.in_words(result))
+        print(f"{path}: {len(results) - failed} of {len(results)} cases hold")
+    return 1 if failed else 0
+
+
+def run_diff(args: argparse.Namespace, _settings: Settings) -> int:
+    changes = diff.diff(read_named(args.old), read_named(args.new), _operations())
+    if args.json:
+        print(json.dumps([asdict(change) for change in changes], indent=2, ensure_ascii=False))
+    else:
+        print(diff.in_words(changes), end="")
+    return 1 if changes else 0
+
+
+def run_shadow(args: argparse.Namespace, settings: Settings) -> int:
+    now = time.time()  # noqa: TID251  a command is where the clock comes in
+    since = None if args.since is None else int((now - seconds(args.since)) * 1000)
+    policy = read_named(args.file)
+    done = shadow.replay(policy, records(settings, since), known_tools(), _templates(), digest=digest)
+    if args.json:
+        print(json.dumps(asdict(done), indent=2, ensure_ascii=False))
+    else:
+        print(shadow.in_words(done), end="")
+    return 1 if done.shifts else 0
+
+
+def records(settings: Settings, since: int | None) -> Iterable[Mapping[str, Any]]:
+    """The audit records since a time (milliseconds), oldest first."""
+    return asyncio.run(_records(settings, since))
+
+
+async def _records(settings: Settings, since: int | None) -> list[Mapping[str, Any]]:
+    from app.store.audit import Search, SqlAudit
+    from app.store.engine import Database, sqlite_path
+    from app.store.schema import ensure_schema
+
+    path = sqlite_path(settings.database_url)
+    if not path.exists():
+        raise Usage(f"there is no audit log yet: {path} does not exist")
+    await asyncio.to_thread(ensure_schema, path)
+    database = Database(path)
+    try:
+        return [one.as_json() async for one in SqlAudit(database, b"").records(Search(since=since))]
+    finally:
+        await database.close()
+
+
+def seconds(duration: str) -> int:
+    """Raises Usage."""
+    said = re.fullmatch(r"([0-9]{1,6})([smhdw])", duration)
+    if said is None or int(said[1]) == 0:
+        raise Usage(f"--since {duration}: write how long back, like 30m, 24h or 7d")
+    return int(said[1]) * _UNITS[said[2]]
+
+
+def _operations() -> tuple[Operation, ...]:
+    """All that the Brain lists."""
+    tools = [Operation("tool", tool.name, tool.read_only) for tool in known_tools()]
+    return (*tools, *(Operation("resource", template) for template in _templates()))
+
+
+def _templates() -> tuple[str, ...]:
+    from app.notes.tools import NOTE_URI, REVISION_URI
+
+    return NOTE_URI, REVISION_URI
