@@ -148,6 +148,7 @@ async def test_a_head_without_end_is_cut_off_and_the_server_lives(standing: Test
     assert (await send(url, b"GET /" + b"a" * 1024 * 1024)).status in (400, 0)
     assert (await send(url, start + b"a\r\n" + b"X: y\r\n" * 200_000)).status in (400, 0)
     assert (await send(url, start + b"a" * 1024 * 1024 + b"\r\n\r\n")).status in (400, 0)
+    assert (await send(url, start + b"a" * 200_000 + b"\r\n\r\n")).status == 400
     assert (await standing.lan_request()).status_code == 200
 
 
