@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import httpx2
 import uvicorn
@@ -26,10 +26,10 @@ from app.access.identity import WholeIdentity, identity_url
 from app.access.jwks import KeySet
 from app.access.verifier import Verifier
 from app.audit.events import Event, policy_event, sign_in_event
-from app.audit.log import AuditLog
+from app.audit.log import AuditLog, AuditStore
 from app.audit.metrics import Observer
 from app.audit.recorder import Recorder, Request
-from app.audit.retention import retention
+from app.audit.retention import Prunable, retention
 from app.doors import health
 from app.doors.http import App, LetIn, Receive, Scope, Send
 from app.doors.lan import LanDoor
@@ -57,6 +57,10 @@ PROBES = (b"/healthz", b"/readyz", b"/metrics")  # of a supervisor on this machi
 DRAIN_SECONDS = 8  # SIGTERM to the end: in-flight requests get this long, the whole within 10 s
 
 
+class Records(AuditStore, Prunable, Protocol):
+    """Where the audit log is kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class House:
     """A built server: the MCP object, and one ASGI app for each door (None: the door is off)."""
@@ -75,13 +79,17 @@ async def build(
     *,
     now: Callable[[], float] = time.time,  # noqa: TID251 - the one place where the clock comes in
     mcp: FastMCP | None = None,
+    records: Records | None = None,
 ) -> AsyncIterator[House]:
-    """The whole server but its sockets. `mcp`: another MCP server than the Brain behind the same doors."""
+    """The whole server but its sockets.
+
+    `mcp`: another MCP server than the Brain behind the same doors; `records`: another audit store.
+    """
     async with contextlib.AsyncExitStack() as stack:
         observer = Observer()
         store = await open_store(settings.database_url, now=now, new_id=lambda: new_note_id(now))
         stack.push_async_callback(store.close)
-        records = SqlAudit(store.database, sealing_key(settings.data_dir / "audit.key"))
+        records = records or SqlAudit(store.database, sealing_key(settings.data_dir / "audit.key"))
         audit = AuditLog(records, now)
         store.database.before_commit = audit.join
 

@@ -28,6 +28,7 @@ class Job:
     seconds: float
     assertions: list[str] = field(default_factory=list)
     method: str = "tools/call"
+    tool: str = "echo"
 
 
 @dataclass
@@ -39,23 +40,26 @@ class Result:
     bad: int
 
 
-def body(era: str, method: str) -> bytes:
+ARGUMENTS = {"echo": {"text": "hello"}, "create_note": {"title": "A note", "text": "Some words. " * 20}}
+
+
+def body(job: Job) -> bytes:
     params: dict[str, object] = (
-        {"name": "echo", "arguments": {"text": "hello"}} if method == "tools/call" else {}
+        {"name": job.tool, "arguments": ARGUMENTS[job.tool]} if job.method == "tools/call" else {}
     )
-    if era == MODERN:
+    if job.era == MODERN:
         params["_meta"] = {
             "io.modelcontextprotocol/protocolVersion": MODERN,
             "io.modelcontextprotocol/clientCapabilities": {},
         }
-    return json.dumps({"jsonrpc": "2.0", "id": ID, "method": method, "params": params}).encode()
+    return json.dumps({"jsonrpc": "2.0", "id": ID, "method": job.method, "params": params}).encode()
 
 
 class Requests:
     """The bytes of each next request."""
 
     def __init__(self, job: Job, session: str) -> None:
-        payload = body(job.era, job.method)
+        payload = body(job)
         head = [
             "POST /mcp HTTP/1.1",
             f"Host: {job.host}",
@@ -67,7 +71,7 @@ class Requests:
         if job.era == MODERN:
             head.append(f"Mcp-Method: {job.method}")
             if job.method == "tools/call":
-                head.append("Mcp-Name: echo")
+                head.append(f"Mcp-Name: {job.tool}")
         if session:
             head.append(f"Mcp-Session-Id: {session}")
         self._head = "\r\n".join(head).encode() + b"\r\n"

@@ -72,9 +72,7 @@ def link_all(last: Head | None, stamped: Sequence[tuple[int, Event]]) -> list[Re
 
 def digest(seq: int, at: int, event: Event, prev: str) -> str:
     """SHA-256 over the previous hash and the record as JSON with sorted names and without blanks."""
-    body = json.dumps(
-        {"ts": timestamp(at), "seq": seq, **_body(event)}, sort_keys=True, separators=(",", ":")
-    )
+    body = _canonical({"ts": timestamp(at), "seq": seq, **_body(event)})
     return sha256(prev.encode() + body.encode()).hexdigest()
 
 
@@ -159,6 +157,7 @@ def milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 # What most records do not have; named only where there is something.
 _OPTIONAL = ("groups", "args")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -110,7 +110,8 @@ class Recorder:
     def _event(self, call: Call, status: int, began: float | None = None) -> Event:
         request, decision = self._request(), call.decision
         principal = request.principal
-        event = Event(
+        arguments = call.arguments
+        return Event(
             door=principal.door,
             operation=call.method,
             name=call.name[:CUT],
@@ -120,15 +121,14 @@ class Recorder:
             principal=principal.id,
             kind=principal.kind,
             client=principal.client or "",
-            groups=tuple(sorted(principal.groups)),
+            groups=tuple(sorted(principal.groups)) if principal.groups else (),
+            args_sha256="" if arguments is None else digest(arguments),
+            args="" if arguments is None else self._kept(call.name, arguments),
             rules=decision.rules,
             reason="; ".join(decision.reasons),
             status=status,
             ms=0.0 if began is None else round((self._clock() - began) * 1000, 3),
         )
-        if call.arguments is None:
-            return event
-        return replace(event, args_sha256=digest(call.arguments), args=self._kept(call.name, call.arguments))
 
     def _kept(self, name: str, arguments: Mapping[str, Any]) -> str:
         if not self._keep_args:
@@ -139,9 +139,10 @@ class Recorder:
 
 def digest(arguments: Mapping[str, Any]) -> str:
     """SHA-256 of the arguments as JSON with sorted names: equal calls have equal digests."""
-    return sha256(
-        json.dumps(arguments, sort_keys=True, separators=(",", ":"), default=str).encode()
-    ).hexdigest()
+    return sha256(_canonical(arguments).encode()).hexdigest()
+
+
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
 
 
 def _cut(value: Any) -> Any:
