@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from app.policy.decide import expand
-from app.policy.rules import EVERYTHING, Policy, Rule, fits
+from app.policy.rules import ADMIN, EVERYTHING, Policy, Rule, fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,15 @@ def _empty(policy: Policy) -> Iterator[Finding]:
     for rule in policy.rules:
         if not rule.scopes:
             yield Finding("warning", f"rule {rule.name}", "gives no scope, so it changes nothing")
+        if rule.any_person and not rule.scopes.isdisjoint({ADMIN, EVERYTHING}):
+            yield Finding(
+                "warning", f"rule {rule.name}", f"makes every person who can log in an operator ({ADMIN})"
+            )
     used = frozenset[str]().union(policy.lan, *(rule.scopes for rule in policy.rules))
     for scope in policy.own_scopes:
         if scope.name not in used and EVERYTHING not in used:
-            yield Finding("warning", f"scopes.{scope.name}", "no rule gives it: nobody may use its tools")
+            lost = "sees everybody's calls" if scope.name == ADMIN else "may use its tools"
+            yield Finding("warning", f"scopes.{scope.name}", f"no rule gives it: nobody {lost}")
 
 
 def _shadowed(policy: Policy) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from typing import Any, cast
 from app.access.claims import ascii_lower
 from app.errors import AppError
 from app.policy.arguments import LIMIT_KINDS, Limit, LimitKind, compile_pattern
-from app.policy.rules import BUILT_IN, EVERY_SPACE, EVERYTHING, Case, OwnScope, Policy, Rule
+from app.policy.rules import ADMIN, BUILT_IN, EVERY_SPACE, EVERYTHING, Case, OwnScope, Policy, Rule
 
 MAX_BYTES = 1024 * 1024
 # RFC 6749 §3.3 scope-token, and short enough to be read on a consent page.
@@ -131,7 +131,8 @@ def _one_line(problem: str) -> str:
 
 def _own_scope(name: str, table: _Table) -> OwnScope:
     table.only("description", "tools", "resources", "prompts")
-    if not _SCOPE_NAME.fullmatch(name) or name in {EVERYTHING, *BUILT_IN}:
+    # The operator's scope is built in, and may still be given another description, or tools.
+    if not _SCOPE_NAME.fullmatch(name) or name in {EVERYTHING, *BUILT_IN} - {ADMIN}:
         table.problems.append(
             f"{table.place}: not a name for an own scope; "
             "use letters, digits, `:`, `-`, `_`, and no built-in name"
@@ -141,9 +142,9 @@ def _own_scope(name: str, table: _Table) -> OwnScope:
         for pattern in patterns:
             if "*" in pattern[:-1]:
                 table.wrong(field, f"`{pattern}`: a `*` may stand at the end only")
-    if not any(lists.values()):
+    if not any(lists.values()) and name != ADMIN:
         table.problems.append(f'{table.place}: names nothing; add tools = ["…"]')
-    return OwnScope(name, table.text("description", name), **lists)
+    return OwnScope(name, table.text("description", BUILT_IN.get(name, name)), **lists)
 
 
 def _lan(table: _Table, known: set[str]) -> frozenset[str]:

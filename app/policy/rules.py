@@ -17,10 +17,12 @@ from app.principal import LAN, Principal
 
 READ = "mcp:tools:read"
 WRITE = "mcp:tools:write"
+ADMIN = "brain:admin"
 EVERYTHING = "*"
 BUILT_IN = {
     READ: "Read: tools that only read, resources and prompts",
     WRITE: "Write: all other tools; includes reading",
+    ADMIN: "Operate: see everybody's calls, denials and the policy on the page at /",
 }
 EVERY_SPACE = ("*",)
 
@@ -112,7 +114,7 @@ class Policy:
         return any(rule.groups for rule in self.rules)
 
     def scope_names(self) -> tuple[str, ...]:
-        return (*BUILT_IN, *(scope.name for scope in self.own_scopes))
+        return tuple(dict.fromkeys((*BUILT_IN, *(scope.name for scope in self.own_scopes))))
 
     def describe(self, scope: str) -> str:
         own = {known.name: known.description for known in self.own_scopes}

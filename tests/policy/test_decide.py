@@ -173,7 +173,7 @@ def test_writing_implies_reading_and_reading_not_writing() -> None:
 
 def test_everything_is_every_scope_the_own_ones_too() -> None:
     rules_ = policy("[scopes.a]\ntools = ['x*']", rule("any_person = true", "['*']"))
-    assert effective_scopes(rules_, person()) == {"mcp:tools:read", "mcp:tools:write", "a"}
+    assert effective_scopes(rules_, person()) == {"mcp:tools:read", "mcp:tools:write", "brain:admin", "a"}
     assert decide(rules_, person(), Operation("tool", "xyz", False)).allowed
 
 
