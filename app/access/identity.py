@@ -238,5 +238,5 @@ def _names(group: object) -> Iterator[str]:
 
 
 def _usable(name: object) -> Iterator[str]:
-    if isinstance(name, str) and 0 < len(name) <= MAX_IDENTITY:
+    if isinstance(name, str) and 0 < len(name) <= MAX_IDENTITY and name.isprintable():
         yield name

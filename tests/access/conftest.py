@@ -15,6 +15,8 @@ from app.simulator import Application, Running, SigningKey, Simulator, Team, run
 from app.simulator.certs import CertsEndpoint
 from tests.house import TEAM, Clock
 
+from .desk import ALICE, Desk, open_desk
+
 
 @dataclass
 class Bench:
@@ -73,3 +75,10 @@ async def bench(
         keys = KeySet(access.certs_url, http, clock, file)
         verifier = Verifier(keys, issuer=issuer_of(TEAM), audiences=frozenset({team.aud}), now=clock)
         yield Bench(team, clock, access, file, http, keys, verifier, signing_keys[2])
+
+
+@pytest.fixture
+async def desk(clock: Clock, signing_keys: tuple[SigningKey, SigningKey, SigningKey]) -> AsyncIterator[Desk]:
+    async with open_desk(clock, signing_keys[:2]) as opened:
+        opened.put(ALICE, "eng", "admins")
+        yield opened
