@@ -20,8 +20,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA = "0002"  # the newest migration
-KNOWN_SCHEMAS = ("0001", "0002")  # all migrations, oldest first
+SCHEMA = "0003"  # the newest migration
+KNOWN_SCHEMAS = ("0001", "0002", "0003")  # all migrations, oldest first
 
 metadata = MetaData()
 _Key = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER is SQLite's row id
@@ -151,4 +151,111 @@ denies = Table(
     Column("target", Text, primary_key=True),  # an e-mail, a service token's id, tool:NAME or door:tunnel
     Column("at", Float, nullable=False),
     Column("by", Text, nullable=False),
+)
+
+# The authorization server (app/oauth/models.py). Codes, tokens and transaction ids are SHA-256 in hex.
+oauth_clients = Table(
+    "oauth_clients",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("origin", String(12), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("redirect_uris", Text, nullable=False),  # JSON lists, here and below
+    Column("auth_methods", Text, nullable=False),
+    Column("grant_types", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("last_used_at", Float),
+    Column("uri", Text),
+    Column("secret_sha256", String(64)),
+    Column("secret_expires_at", Float),
+    Column("jwks", Text),  # JSON object
+    Column("jwks_uri", Text),
+)
+
+oauth_requests = Table(
+    "oauth_requests",
+    metadata,
+    Column("id_sha256", String(64), primary_key=True),
+    Column("principal_id", Text, nullable=False),
+    Column("browser_sha256", String(64), nullable=False),
+    Column("client_id", Text, nullable=False),
+    Column("redirect_uri", Text, nullable=False),
+    Column("redirect_given", Integer, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("state", Text),
+    Column("code_challenge", Text, nullable=False),
+    Column("expires_at", Float, nullable=False),
+)
+
+oauth_grants = Table(
+    "oauth_grants",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("principal_id", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("client_id", Text, nullable=False),
+    Column("client_fingerprint", String(64), nullable=False),
+    Column("redirect_host", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("groups", Text, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("last_used_at", Float),
+    Column("revoked_at", Float),
+    Index("oauth_grants_by_person", "principal_id", "client_id"),
+    Index("oauth_grants_by_client", "client_id"),
+)
+
+oauth_codes = Table(
+    "oauth_codes",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("grant_id", ForeignKey("oauth_grants.id", ondelete="CASCADE"), nullable=False),
+    Column("client_id", Text, nullable=False),
+    Column("redirect_uri", Text, nullable=False),
+    Column("redirect_given", Integer, nullable=False),
+    Column("code_challenge", Text, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("used_at", Float),
+    Column("tries", Integer, nullable=False),
+    Index("oauth_codes_by_grant", "grant_id"),
+)
+
+oauth_refresh_tokens = Table(
+    "oauth_refresh_tokens",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("grant_id", ForeignKey("oauth_grants.id", ondelete="CASCADE"), nullable=False),
+    Column("client_id", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("rotated_at", Float),
+    Column("succeeded_at", Float),
+    Column("parent_sha256", String(64)),
+    Index("oauth_refresh_by_grant", "grant_id"),
+)
+
+# What was revoked and would still be believed: a whole grant, or one access token by its jti.
+oauth_revocations = Table(
+    "oauth_revocations",
+    metadata,
+    Column("seq", _Key, primary_key=True),
+    Column("grant_id", Text),
+    Column("jti", Text),
+    Column("until", Float, nullable=False),
+    Index("oauth_revocations_by_end", "until"),
+)
+
+# Assertions of clients that were used (RFC 7523 §3).
+oauth_jtis = Table(
+    "oauth_jtis",
+    metadata,
+    Column("client_id", Text, primary_key=True),
+    Column("jti", Text, primary_key=True),
+    Column("until", Float, nullable=False),
+    sqlite_with_rowid=False,
 )

@@ -36,9 +36,9 @@ def shape(file: Path) -> dict[str, object]:
             else:
                 sql = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (name,)).fetchone()
                 found[f"trigger {name}"] = sql
-        found["rowid"] = [
+        found["rowid"] = sorted(
             name for kind, name, _ in names if kind == "table" and "WITHOUT ROWID" in _sql(connection, name)
-        ]
+        )
         found["search"] = [_sql(connection, name) for name in ("notes_fts", "note_contents")]
         return found
 
