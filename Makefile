@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help run test demo tunnel tunnel-down check bench docs format clean
+.PHONY: help run test demo tunnel tunnel-down check conformance clients golden bench docs format clean
 
 ##@ Use
 run: $(VENV)/.run ## start on the LAN door: http://127.0.0.1:8084/mcp
@@ -29,6 +29,15 @@ check: $(VENV)/.dev ## format, lint, types, import rings, tests: what CI runs
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/pytest
+
+conformance: $(VENV)/.dev ## the official MCP conformance suite, at both doors (needs npm)
+	@$(BIN)/python -m tests.conformance
+
+clients: $(VENV)/.dev ## real clients at every way in (needs npm)
+	@$(BIN)/python -m tests.clients
+
+golden: $(VENV)/.dev ## write the golden texts of the tests anew; read the diff
+	@GOLDEN=1 $(BIN)/pytest -q tests
 
 bench: $(VENV)/.dev ## the benchmark table
 	@$(BIN)/python -m bench

@@ -24,6 +24,8 @@ NOUNS = {
     "access": "access",
     "backup": "backup",
     "restore": "backup",
+    "simulate": "simulate",
+    "demo": "demo",
     "config": "config",
 }
 USAGE = 2
