@@ -21,7 +21,7 @@ SHARED = 100  # how many buckets' worth the keys share for which there is no roo
 LOOKS = 8  # at how many old keys a new one looks for room
 CHECKS = 200  # per second: assertions of limited addresses that are verified nevertheless
 REPORT_EVERY = 60.0  # seconds between two reports of one limited address or principal
-TINY = 1e-6  # seconds: far above the rounding of a time since 1970, far below any wait
+TINY = 0.001  # seconds: more than many small steps are off by, added to a time since 1970
 
 _ATTEMPTS = frozenset({400, 401, 403, 421})
 
@@ -57,21 +57,26 @@ class Buckets:
 
     def wait(self, key: Hashable, now: float) -> float:
         """Seconds until `key` may take one; 0.0 if it may now."""
-        if key in self._full_at or self._has_room(now):
-            return _wait(self._full_at.get(key, 0.0), now, self._step, self._burst)
-        return _wait(self._shared_full_at, now, self._step / SHARED, self._burst * SHARED)
+        if key not in self._full_at and not self._has_room(now):
+            step, burst = self._step / SHARED, self._burst * SHARED
+            self._shared_full_at = min(self._shared_full_at, now + step * burst)
+            return _wait(self._shared_full_at, now, step, burst)
+        full_at = self._full_at.get(key, now)
+        if (
+            full_at > now + self._step * self._burst
+        ):  # more than an empty bucket needs: the clock was set back
+            full_at = self._full_at[key] = now + self._step * self._burst
+        return _wait(full_at, now, self._step, self._burst)
 
     def take(self, key: Hashable, now: float) -> float:
         """Takes one and returns 0.0, or takes none and returns the seconds until one is there."""
-        wait = self.wait(key, now)
-        if wait:
+        if wait := self.wait(key, now):
             return wait
-        if key in self._full_at or self._has_room(now):
-            self._full_at[key] = _later(self._full_at.get(key, 0.0), now, self._step, self._burst)
-            self._full_at.move_to_end(key)
-        else:
-            step, burst = self._step / SHARED, self._burst * SHARED
-            self._shared_full_at = _later(self._shared_full_at, now, step, burst)
+        if key not in self._full_at and not self._has_room(now):
+            self._shared_full_at = max(self._shared_full_at, now) + self._step / SHARED
+            return 0.0
+        self._full_at[key] = max(self._full_at.get(key, now), now) + self._step
+        self._full_at.move_to_end(key)
         return 0.0
 
     def _has_room(self, now: float) -> bool:
@@ -80,20 +85,14 @@ class Buckets:
             if len(self._full_at) < self._size:
                 return True
             key, full_at = self._full_at.popitem(last=False)
-            if full_at > now:
-                self._full_at[key] = full_at  # to the other end: the next look is at another one
+            if full_at > now:  # to the other end: the next look is at another one
+                self._full_at[key] = min(full_at, now + self._step * self._burst)
         return len(self._full_at) < self._size
 
 
 def _wait(full_at: float, now: float, step: float, burst: float) -> float:
-    # A time further off than an empty bucket needs is the work of a clock that was set back.
-    full_at = min(full_at, now + step * burst)
     wait = full_at - now - step * (burst - 1)
-    return wait if wait > TINY else 0.0
-
-
-def _later(full_at: float, now: float, step: float, burst: float) -> float:
-    return min(max(full_at, now), now + step * burst) + step
+    return wait if wait > min(step / 2, TINY) else 0.0
 
 
 class Attempts:

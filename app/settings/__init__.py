@@ -192,6 +192,8 @@ def _conflicts(settings: Settings, texts: Mapping[str, str]) -> list[str]:
         found.append("BASE_URL: must be set when the tunnel door is on, like https://brain.example.com")
     if isinstance(door, Tcp) and door.port == settings.lan_door.port:
         found.append("TUNNEL_DOOR: must have another port than MCP_PORT; the port tells the doors apart")
+    if settings.access_get_identity and not team:
+        found.append("CF_ACCESS_TEAM: must be set with CF_ACCESS_GET_IDENTITY; it is Access that is asked")
     if settings.oauth_enabled:
         found.append("OAUTH_ENABLED: the inner OAuth server is not in this version yet; leave it out")
     return found

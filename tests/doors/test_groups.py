@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -31,7 +31,9 @@ scopes = ["mcp:tools:read"]
 WITHOUT_GROUPS = POLICY.replace('groups = ["editors"]', 'emails = ["alice@example.com"]')
 
 
-def open_with_groups(folder: Path, clock: Clock, team: Team, policy: str = POLICY) -> Any:
+def open_with_groups(
+    folder: Path, clock: Clock, team: Team, policy: str = POLICY
+) -> AbstractAsyncContextManager[TestHouse]:
     team.people["alice@example.com"] = Person("alice@example.com", groups=("eng", "editors"))
     return open_house(folder, clock, team, policy=policy, CF_ACCESS_GET_IDENTITY="true")
 

@@ -28,6 +28,10 @@ def test_a_team_with_a_malformed_aud_tag_is_refused(aud: str) -> None:
     [
         ({"CF_ACCESS_AUD": AUD}, "CF_ACCESS_TEAM: must be set with CF_ACCESS_AUD"),
         (
+            {"CF_ACCESS_GET_IDENTITY": "true"},
+            "CF_ACCESS_TEAM: must be set with CF_ACCESS_GET_IDENTITY; it is Access that is asked",
+        ),
+        (
             {"TUNNEL_DOOR": "127.0.0.1:9000"},
             "CF_ACCESS_TEAM: must be set when TUNNEL_DOOR is on; the tunnel door is never open",
         ),
