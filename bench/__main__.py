@@ -8,7 +8,7 @@ import sys
 
 import fastmcp
 
-from bench import doors, identity, notes, start
+from bench import audit, doors, identity, notes, start
 from bench.doors import Line
 
 
@@ -23,6 +23,8 @@ def main() -> None:
     print(identity_table(asyncio.run(identity.measure())))
     _say("starting")
     print(start_table(start.measure()))
+    _say("the audit log")
+    print(audit_table(*asyncio.run(audit.measure())))
     _say("notes")
     print(notes_table(notes.run()))
     rate, size = notes.long_notes()
@@ -61,6 +63,17 @@ def start_table(taken: dict[str, tuple[float, float]]) -> str:
         for name, (seconds, mb) in taken.items()
     ]
     return "\n" + _table("| start | ready after s | to bare | idle RSS MB | to bare |", rows)
+
+
+def audit_table(lines: list[Line], commit_ms: float) -> str:
+    rows = []
+    for without, line in zip(lines[::2], lines[1::2], strict=True):
+        rows.append(
+            f"| {without.name.partition(',')[0]} | {without.rps:,.0f} | {line.rps:,.0f} "
+            f"| {line.rps / without.rps:.2f} × | {without.cpu_us:,.0f} | {line.cpu_us:,.0f} |"
+        )
+    head = "| tunnel door | req/s without audit | audited | ratio | CPU µs/req without | audited |"
+    return f"\n{_table(head, rows)}\n\nOne bare SQLite commit, `synchronous=FULL`: {commit_ms:.2f} ms."
 
 
 def notes_table(rows: list[dict[str, object]]) -> str:

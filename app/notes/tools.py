@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Annotated, ParamSpec, TypeVar
 
@@ -113,7 +114,7 @@ def for_models(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]
         try:
             return await function(*args, **kwargs)
         except AppError as error:
-            raise ToolError(error.public) from error
+            raise ToolError(error.public, log_level=logging.DEBUG) from error
 
     return call
 
@@ -126,7 +127,7 @@ def for_readers(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]
         try:
             return await function(*args, **kwargs)
         except AppError as error:
-            raise ResourceError(error.public) from error
+            raise ResourceError(error.public, log_level=logging.DEBUG) from error
 
     return call
 
