@@ -7,10 +7,14 @@ from __future__ import annotations
 
 
 class AppError(Exception):
-    """Base of every refusal. `code` is stable, `public` may be shown to anyone, `detail` only to the log."""
+    """Base of every refusal. `code` is stable, `public` may be shown to anyone, `detail` only to the log.
+
+    `challenge` is the value of `WWW-Authenticate`, where the refusal has one.
+    """
 
     code = "error"
     status = 400
+    challenge: str | None = None
 
     def __init__(self, public: str, *, detail: str = "", retry_after: int | None = None) -> None:
         super().__init__(public)

@@ -144,6 +144,8 @@ async def refuse(
         extra.append((b"x-request-id", request_id.encode()))
     if error.retry_after is not None:
         extra.append((b"retry-after", str(error.retry_after).encode()))
+    if error.challenge is not None:
+        extra.append((b"www-authenticate", error.challenge.encode()))
     await send(
         {
             "type": "http.response.start",
