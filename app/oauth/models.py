@@ -161,8 +161,12 @@ class OAuthStore(Protocol):
 
     # Codes
     async def find_code(self, sha256: str) -> Code | None: ...
-    async def use_code(self, sha256: str, now: float) -> bool:
-        """True for exactly one caller, if the code is unused and not expired."""
+    async def use_code(self, sha256: str, now: float, refresh: RefreshToken | None = None) -> bool:
+        """True for exactly one caller, if the code is unused and not expired.
+
+        With `refresh` the first refresh token is kept in the same transaction: a code is never used up
+        for nothing.
+        """
         ...
 
     async def count_try(self, sha256: str) -> None: ...
@@ -173,6 +177,7 @@ class OAuthStore(Protocol):
     async def rotate_refresh(self, sha256: str, successor: RefreshToken, *, now: float, grace: float) -> bool:
         """Adds `successor` and marks the old one rotated, in one transaction; marks its parent succeeded.
 
+        Whoever asks again within `grace` brings the same successor: then it is there already, and stays.
         False when the old one may not be used: rotated longer ago than `grace`, or its successor was used.
         """
         ...

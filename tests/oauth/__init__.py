@@ -1,0 +1,1 @@
+"""The authorization server, row by row of its checklist."""
