@@ -92,6 +92,15 @@ class LetIn(AuthenticatedUser):
         self.instead = error
 
 
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request where nobody has to be known: `scope["visit"]` of the app behind, in place of `user`."""
+
+    request_id: str
+    cf_ray: str
+    address: str
+
+
 def shown(scope: Scope) -> str:
     """Method and path for an event: the raw path, which cannot hold a line break."""
     raw: bytes = scope["raw_path"]
@@ -193,6 +202,25 @@ async def let_in(
         await app(inner, receive, send_with_id)
     finally:
         auth_context_var.reset(before)
+
+
+async def let_anybody_in(
+    app: App,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    visit: Visit,
+    headers: list[tuple[bytes, bytes]],
+) -> None:
+    """Runs `app` for nobody in particular; the answer carries the request id."""
+    request_id = (b"x-request-id", visit.request_id.encode())
+
+    async def send_with_id(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), request_id]
+        await send(message)
+
+    await app({**scope, "headers": headers, "visit": visit}, receive, send_with_id)
 
 
 @lru_cache(maxsize=4096)

@@ -12,9 +12,10 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from app.audit.events import Event, Report
-from app.doors.http import App, LetIn, Receive, Scope, Send, refuse, shown
+from app.doors.http import App, LetIn, Receive, Scope, Send, Visit, refuse, shown
 from app.errors import AppError
 from app.policy.denies import Denied
+from app.principal import Principal
 
 MAX_KEYS = 10_000
 SHARED = 100  # how many buckets' worth the keys share for which there is no room
@@ -150,7 +151,8 @@ class Attempts:
 class Limited:
     """ASGI, behind a door: at most so many requests of one principal, except for the paths in `free`.
 
-    The LAN is one principal for everybody on it, so there each address has its own limit.
+    The LAN is one principal for everybody on it, and where nobody has to be known there is none: so there
+    each address has its own limit.
     """
 
     def __init__(
@@ -168,16 +170,13 @@ class Limited:
         self._reported = Buckets(60 / REPORT_EVERY, 1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        user: LetIn = scope["user"]
-        who = user.principal
-        key = (who.kind, who.id, network_of(peer(scope)) if who.kind == "lan" else "")
-        now = self._now()
+        key, now = _whose(scope), self._now()
         if scope["raw_path"] in self._free or not (wait := self._rate.take(key, now)):
             await self._app(scope, receive, send)
             return
         limited = RateLimited(wait)
         tell = self._count if self._reported.take(key, now) else self._report
-        tell(_event(scope, user, limited))
+        tell(_event(scope, limited))
         await refuse(send, limited, head=scope["method"] == "HEAD")
 
 
@@ -224,16 +223,26 @@ def network_of(address: str) -> str:
     return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"
 
 
-def _event(scope: Scope, user: LetIn, limited: RateLimited) -> Event:
+def _whose(scope: Scope) -> tuple[str, str, str]:
+    """The key of the limit that a request counts for."""
+    if "user" not in scope:
+        return "", "", network_of(scope["visit"].address)
+    who: Principal = scope["user"].principal
+    return who.kind, who.id, network_of(peer(scope)) if who.kind == "lan" else ""
+
+
+def _event(scope: Scope, limited: RateLimited) -> Event:
+    user: LetIn | None = scope.get("user")
+    seen: LetIn | Visit = user or scope["visit"]
     return Event(
-        door=user.principal.door,
+        door=user.principal.door if user else "tunnel",
         operation="door",
         name=shown(scope),
         decision="refuse",
-        request_id=user.request_id,
-        cf_ray=user.cf_ray,
-        principal=user.principal.id,
-        kind=user.principal.kind,
+        request_id=seen.request_id,
+        cf_ray=seen.cf_ray,
+        principal=user.principal.id if user else "",
+        kind=user.principal.kind if user else "",
         reason=limited.code,
         status=limited.status,
     )

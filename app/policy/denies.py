@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from app.access.claims import ascii_lower
 from app.errors import AppError
+from app.principal import Principal
 
 DOOR = "door:tunnel"
 _TOOL = "tool:"
@@ -26,10 +27,9 @@ class Denied(AppError):
     code = "denied"
     status = 403
 
-    def __init__(self, principal_id: str) -> None:
-        super().__init__(
-            "The operator of this server has shut off your access. Ask them.", detail=principal_id
-        )
+    def __init__(self, principal: Principal) -> None:
+        super().__init__("The operator of this server has shut off your access. Ask them.")
+        self.principal = principal
 
 
 class DoorClosed(AppError):
