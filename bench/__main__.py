@@ -16,7 +16,8 @@ def main() -> None:
     print(
         f"{platform.machine()}, Python {platform.python_version()}, FastMCP {fastmcp.__version__}; one run,"
     )
-    print("medians of rounds that take turns; one server process, 8 connections, load from the other core.\n")
+    print("medians of rounds that take turns; one server process, 8 connections, load from the other core;")
+    print("our doors without a rate limit (RATE_LIMIT=0), because the load is one person.\n")
     _say("the doors")
     print(door_table(asyncio.run(doors.measure())))
     _say("who is there")

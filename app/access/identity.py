@@ -14,7 +14,7 @@ import json
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -51,9 +51,11 @@ class Groups(NamedTuple):
     complete: bool
 
 
-class _Known(NamedTuple):
+@dataclass(slots=True)
+class _Known:
     groups: Groups | None  # None: could not be had
     asked_at: float
+    made: tuple[Identity, Identity] | None = None  # the last identity completed, and what became of it
 
 
 class WholeIdentity:
@@ -95,10 +97,7 @@ class WholeIdentity:
                 known = self._known.get(key)
         elif known.groups is not None and self._age(known.asked_at) >= REFRESH_AFTER:
             self._ask(key, assertion)
-        if known is None or known.groups is None:
-            return identity
-        names, complete = known.groups
-        return replace(identity, principal=replace(person, groups=names, groups_complete=complete))
+        return identity if known is None else _completed(identity, known)
 
     async def close(self) -> None:
         """Gives up the look-ups under way."""
@@ -192,6 +191,17 @@ async def _body(answer: httpx2.Response) -> bytes:
         if len(body) > MAX_BYTES:
             raise Unusable(f"more than {MAX_BYTES} bytes")
     return bytes(body)
+
+
+def _completed(identity: Identity, known: _Known) -> Identity:
+    """The same object for the same identity: whoever comes often costs nothing."""
+    if known.groups is None:
+        return identity
+    if known.made is None or known.made[0] is not identity:
+        names, complete = known.groups
+        whole = replace(identity.principal, groups=names, groups_complete=complete)
+        known.made = identity, replace(identity, principal=whole)
+    return known.made[1]
 
 
 def identity_url(certs_url: str) -> str:

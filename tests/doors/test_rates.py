@@ -23,9 +23,11 @@ from app.doors.rates import (
 )
 from app.errors import AppError
 from app.policy.denies import Denied, DoorClosed
+from app.policy.rules import principal_named
 from tests.house import START, Clock
 
 A, B = "203.0.113.7", "203.0.113.8"
+BOB = principal_named("bob@example.com")
 GOOD, FORGED, JUNK = b"good", b"forged", b"junk"
 
 
@@ -188,7 +190,7 @@ def test_every_refusal_before_anybody_is_known_counts(clock: Clock, refused: App
 
 
 @pytest.mark.parametrize(
-    "refused", [KeysUnavailable("", retry_after=10), DoorClosed(), Denied("bob@example.com"), TooLarge("")]
+    "refused", [KeysUnavailable("", retry_after=10), DoorClosed(), Denied(BOB), TooLarge("")]
 )
 def test_what_is_not_an_attempt_neither_counts_nor_changes(clock: Clock, refused: AppError) -> None:
     one = attempts(clock)
