@@ -36,7 +36,7 @@ from app.doors.lan import LanDoor
 from app.doors.paths import Paths, at, page
 from app.doors.rates import Attempts, limited
 from app.doors.sockets import listen
-from app.doors.tunnel import TunnelDoor, Verify
+from app.doors.tunnel import TunnelDoor, Verify, asking
 from app.doors.wire import Http1
 from app.gate import Gate, Whoami
 from app.mcp_server import new_server
@@ -144,7 +144,7 @@ async def build(
                 issuer=issuer_of(settings.access_team),
                 audiences=settings.access_aud,
                 now=now,
-                first_sight=lambda identity: report(sign_in_event(identity.principal)),
+                first_sight=lambda identity: report(sign_in_event(identity.principal, *asking.get())),
             )
             identify: Verify = verify
             if settings.access_get_identity:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -18,6 +18,7 @@ from app.audit.events import Event
 
 FIRST = "0" * 64  # what stands before the first record
 PRUNE = "audit/prune"  # the operation of a checkpoint: the records before it were removed by retention
+UNSEALED = "audit/unsealed"  # the operation of a record after an end that our key had not sealed
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -71,13 +72,19 @@ def link_all(last: Head | None, stamped: Sequence[tuple[int, Event]]) -> list[Re
 
 
 def digest(seq: int, at: int, event: Event, prev: str) -> str:
-    """SHA-256 over the previous hash and the record as JSON with sorted names and without blanks."""
+    """SHA-256 over the previous hash and the record as JSON: all of it but `prev` and `hash`, in ASCII,
+    with sorted names and without blanks. A line of the export has everything that is needed to repeat it."""
     body = _canonical({"ts": timestamp(at), "seq": seq, **_body(event)})
     return sha256(prev.encode() + body.encode()).hexdigest()
 
 
 def seal(key: bytes, seq: int, last_hash: str) -> str:
     return hmac.new(key, f"{seq}:{last_hash}".encode(), sha256).hexdigest()
+
+
+def is_sealed(key: bytes, head: Head) -> bool:
+    """Whether this end was written with `key`."""
+    return hmac.compare_digest(head.seal.encode(), seal(key, head.seq, head.hash).encode())
 
 
 def checkpoint(removed: Record) -> Event:
@@ -89,6 +96,11 @@ def checkpoint(removed: Record) -> Event:
         decision="allow",
         principal="retention",
     )
+
+
+def unsealed(seq: int) -> Event:
+    """What stands after an end that somebody else has written: from then on `verify` tells of it."""
+    return Event(door="", operation=UNSEALED, name=str(seq), decision="refuse", reason="unsealed", status=500)
 
 
 class Check:
@@ -103,17 +115,24 @@ class Check:
     def take(self, record: Record) -> Fault | None:
         """Whether the chain holds up to here. After a Fault nothing more is to be said."""
         fault = _fault(record, self._last)
-        if record.event.operation == PRUNE:
+        if record.event.operation == PRUNE and record.event.name.partition(":")[0].isdecimal():
             self._pruned.add(record.event.name)
         self._first, self._last, self._count = self._first or record, record, self._count + 1
         return fault
 
     def end(self, head: Head | None, key: bytes) -> Fault | int:
         """The Fault at either end, or how many records hold."""
+        return self._fault_at_start() or _fault_at_end(self._last, head, key) or self._count
+
+    def _fault_at_start(self) -> Fault | None:
         first = self._first
-        if first is not None and first.seq > 1 and f"{first.seq - 1}:{first.prev}" not in self._pruned:
-            return Fault(first.seq - 1, "the records up to here are gone, and no checkpoint tells of it")
-        return _fault_at_end(self._last, head, key) or self._count
+        if first is None or first.seq == 1 or f"{first.seq - 1}:{first.prev}" in self._pruned:
+            return None
+        told = [int(name.partition(":")[0]) for name in self._pruned]
+        gone = max((seq for seq in told if seq < first.seq), default=0) + 1
+        return Fault(
+            gone, f"the records from here to {first.seq - 1} are gone, and no checkpoint tells of it"
+        )
 
 
 def verify(records: Iterable[Record], head: Head | None, key: bytes) -> Fault | int:
@@ -131,15 +150,21 @@ def _fault(record: Record, before: Record | None) -> Fault | None:
     prev = before.hash if before is not None else FIRST if record.seq == 1 else record.prev
     if record.prev != prev:
         return Fault(record.seq, "the record does not follow the one before it")
-    if digest(record.seq, record.at, record.event, record.prev) != record.hash:
+    try:
+        same = digest(record.seq, record.at, record.event, record.prev) == record.hash
+    except (ValueError, TypeError, OverflowError):  # values that no record has
+        same = False
+    if not same:
         return Fault(record.seq, "the record was changed")
+    if record.event.operation == UNSEALED:
+        return Fault(record.seq, "the end of the chain before this record was not sealed with our key")
     return None
 
 
 def _fault_at_end(last: Record | None, head: Head | None, key: bytes) -> Fault | None:
     if head is None:
         return Fault(last.seq, "the end of the chain is not sealed") if last is not None else None
-    if not hmac.compare_digest(head.seal, seal(key, head.seq, head.hash)):
+    if not is_sealed(key, head):
         return Fault(head.seq, "the seal at the end of the chain is not ours")
     if last is None or last.seq < head.seq:
         return Fault((last.seq if last else 0) + 1, f"the records from here to {head.seq} are cut off")
@@ -179,18 +204,22 @@ _FIELDS = tuple(field.name for field in fields(Event))
 
 
 def lines(records: Iterable[Record]) -> Iterator[str]:
-    """JSON Lines, for export."""
+    """JSON Lines, for export. In ASCII: whatever a caller sent can be written anywhere."""
     for record in records:
-        yield json.dumps(record.as_json(), ensure_ascii=False)
+        yield json.dumps(record.as_json())
 
 
-def event_of(values: dict[str, Any]) -> Event:
-    """The Event of a stored row: lists come back as tuples."""
+def event_of(values: Mapping[str, Any]) -> Event:
+    """The Event of a stored row. Raises ValueError or TypeError for what was never stored."""
     return Event(**{name: _back(name, values[name]) for name in _FIELDS})
 
 
 def _back(name: str, value: Any) -> Any:
-    return tuple(json.loads(value)) if name in ("rules", "groups") else value
+    if name in ("rules", "groups"):
+        return tuple(json.loads(value))
+    if name == "args" and value:
+        return json.dumps(json.loads(value), sort_keys=True)  # as it was written: so other bytes are seen
+    return value
 
 
 def row_of(record: Record) -> dict[str, Any]:

@@ -54,13 +54,15 @@ def policy_event(problem: str | None) -> Event:
     )
 
 
-def sign_in_event(who: Principal) -> Event:
-    """The first sight of an assertion of `who`."""
+def sign_in_event(who: Principal, request_id: str, cf_ray: str) -> Event:
+    """The first sight of an assertion of `who`, and the request that it came with."""
     return Event(
         door=who.door,
         operation="sign-in",
         name=who.id,
         decision="allow",
+        request_id=request_id,
+        cf_ray=cf_ray,
         principal=who.id,
         kind=who.kind,
         groups=tuple(sorted(who.groups)),
@@ -77,4 +79,16 @@ def command_event(who: str, command: str, name: str, status: int) -> Event:
         principal=who,
         kind="operator",
         status=status,
+    )
+
+
+def lost_event(records: int) -> Event:
+    """In the place of records for which there was no room while the log could not be written."""
+    return Event(
+        door="",
+        operation="audit/lost",
+        name=f"{records} records",
+        decision="refuse",
+        reason="lost",
+        status=503,
     )

@@ -9,10 +9,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 from app.audit.chain import milliseconds
-from app.audit.events import Event
+from app.audit.events import Event, lost_event
 from app.errors import AppError
 
 log = logging.getLogger("brain")
@@ -20,6 +21,7 @@ log = logging.getLogger("brain")
 BATCH_SECONDS = 0.05  # how long a read may wait for others before it is on disk
 RETRY_SECONDS = 1.0
 MAX_WAITING = 20_000  # records that are held while the storage is broken; the oldest stay
+MAX_BATCH = 500  # records in one transaction: everything else in the process waits a few milliseconds for it
 
 
 class AuditUnavailable(AppError):
@@ -35,6 +37,10 @@ class AuditUnavailable(AppError):
             detail=detail,
             retry_after=5,
         )
+
+
+class RefusedUntried(AuditUnavailable):
+    """A change that was not even begun, because the log is known to be broken."""
 
 
 class AuditStore(Protocol):
@@ -61,35 +67,33 @@ class AuditLog:
 
     def __init__(self, store: AuditStore, now: Callable[[], float]) -> None:
         self._store, self._now = store, now
-        self._waiting: deque[tuple[int, Event]] = deque()
-        self._awaited: list[asyncio.Future[None]] = []
+        # Time, what happened, and who waits until it is on disk.
+        self._waiting: deque[tuple[int, Event, asyncio.Future[None] | None]] = deque()
         self._something, self._urgent = asyncio.Event(), asyncio.Event()
-        self._stopping = False
+        self._stopping, self._ended = False, False
         self.healthy = True
         self.lost = 0
 
     def note(self, event: Event) -> None:
         """On disk within BATCH_SECONDS. For reads, and for what a door refuses."""
-        if len(self._waiting) >= MAX_WAITING:
-            self.lost += 1
-            return
-        self._waiting.append((milliseconds(self._now()), event))
-        self._something.set()
+        self._add(event, None)
 
     async def keep(self, event: Event) -> None:
-        """On disk when it returns. Raises AuditUnavailable; the record then still waits for its chance."""
+        """On disk when it returns. Raises AuditUnavailable; the record then still waits for its chance,
+        or is counted as lost where too many wait already."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.note(event)
-        self._awaited.append(done)
+        if self._ended or not self._add(event, done):
+            raise AuditUnavailable
         self._urgent.set()
-        self._something.set()
         await done
 
     @contextlib.contextmanager
     def change(self, event: Callable[[], Event]) -> Iterator[Pending]:
-        """Around a call that may change something. `kept` afterwards: the record went with the change."""
+        """Around a call that may change something. `kept` afterwards: the record went with the change.
+
+        Raises RefusedUntried, of which there is no record yet."""
         if not self.healthy:
-            raise AuditUnavailable
+            raise RefusedUntried
         pending = Pending(event)
         mark = _pending.set(pending)
         try:
@@ -116,64 +120,74 @@ class AuditLog:
             self._urgent.set()
             await writer
 
+    def _add(self, event: Event, done: asyncio.Future[None] | None) -> bool:
+        if len(self._waiting) >= MAX_WAITING:
+            self.lost += 1
+            return False
+        self._waiting.append((milliseconds(self._now()), event, done))
+        self._something.set()
+        return True
+
     async def _write(self) -> None:
-        while self._waiting or not self._stopping:
-            await self._something.wait()
-            await self._or_urgent(BATCH_SECONDS)
-            self._something.clear()
-            self._urgent.clear()
-            if await self._flush():
-                continue
-            if self._stopping:
-                log.error(
-                    "the server ends with %d audit records that could not be written", len(self._waiting)
-                )
-                return
-            await self._or_urgent(RETRY_SECONDS)
-            self._something.set()
+        try:
+            while self._waiting or not self._stopping:
+                await self._something.wait()
+                await self._or_urgent(BATCH_SECONDS)
+                self._something.clear()
+                self._urgent.clear()
+                if await self._flush():
+                    continue
+                if self._stopping:
+                    log.error(
+                        "the server ends with %d audit records that could not be written", len(self._waiting)
+                    )
+                    return
+                await self._or_urgent(RETRY_SECONDS)
+                self._something.set()
+        finally:
+            self._ended = True
+            self._resolve(AuditUnavailable("the server ends"))
 
     async def _or_urgent(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._urgent.wait(), seconds)
 
     async def _flush(self) -> bool:
-        batch, awaited = list(self._waiting), self._awaited
-        self._awaited = []
-        if not batch:
-            _resolve(awaited, None)
-            return True
-        try:
-            await self._store.append(batch)
-        except AppError as problem:
-            self._fail(problem)
-            _resolve(awaited, AuditUnavailable(problem.detail))
-            return False
-        for _ in batch:
-            self._waiting.popleft()
-        self._recover()
-        _resolve(awaited, None)
+        """Writes what waits now; what comes meanwhile is for the next time."""
+        due = len(self._waiting)
+        while due:
+            batch = list(islice(self._waiting, min(due, MAX_BATCH)))
+            try:
+                await self._store.append([(at, event) for at, event, _ in batch])
+            except Exception as problem:  # whatever it is: a writer that dies of it would be silent
+                self._fail(problem)
+                return False
+            for _, _, done in batch:
+                self._waiting.popleft()
+                if done is not None and not done.done():
+                    done.set_result(None)
+            due -= len(batch)
+            self._recover()
         return True
 
-    def _fail(self, problem: AppError) -> None:
+    def _fail(self, problem: Exception) -> None:
+        detail = f"{problem.public} {problem.detail}" if isinstance(problem, AppError) else repr(problem)
         if self.healthy:
-            log.error(
-                "THE AUDIT LOG CANNOT BE WRITTEN: changes are refused until it can. %s %s",
-                problem.public,
-                problem.detail,
-            )
+            log.error("THE AUDIT LOG CANNOT BE WRITTEN: changes are refused until it can. %s", detail)
         self.healthy = False
+        self._resolve(AuditUnavailable(detail))
 
     def _recover(self) -> None:
         if not self.healthy:
-            log.error("the audit log can be written again; %d records were lost", self.lost)
-        self.healthy, self.lost = True, 0
+            log.error("the audit log can be written again")
+        self.healthy = True
+        if self.lost:
+            lost, self.lost = self.lost, 0
+            log.error("%d audit records were lost", lost)
+            self.note(lost_event(lost))
 
-
-def _resolve(awaited: list[asyncio.Future[None]], problem: AppError | None) -> None:
-    for done in awaited:
-        if done.done():
-            continue
-        if problem is None:
-            done.set_result(None)
-        else:
-            done.set_exception(problem)
+    def _resolve(self, problem: AuditUnavailable) -> None:
+        """Everybody who waits hears it; their records go on waiting."""
+        for _, _, done in self._waiting:
+            if done is not None and not done.done():
+                done.set_exception(problem)

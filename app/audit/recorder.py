@@ -10,13 +10,14 @@ from hashlib import sha256
 from typing import Any, TypeVar
 
 from app.audit.events import Event, Report
-from app.audit.log import AuditLog, AuditUnavailable, Pending
+from app.audit.log import AuditLog, AuditUnavailable, Pending, RefusedUntried
 from app.errors import AppError
 from app.policy.decide import Decision
 from app.principal import Principal
 
 T = TypeVar("T")
 
+GONE = 499  # the status of a call whose caller hung up before its end
 CUT = 200  # characters of a stored string argument; also of the name of what was called
 
 
@@ -74,38 +75,47 @@ class Recorder:
             result = await work()
             status = 200
             return result
+        except asyncio.CancelledError:
+            status = GONE
+            raise
         except Exception as problem:
             status = _status(problem)
             raise
         finally:
-            event = self._event(call, status, began)
-            self._report(event)
-            self._audit.note(event)
+            self._note(self._event(call, status, began))
 
     async def _run_change(self, call: Call, work: Callable[[], Awaitable[T]]) -> T:
         began = self._clock()
-        with self._audit.change(lambda: self._event(call, 200, began)) as pending:
-            try:
-                result = await work()
-            except asyncio.CancelledError:
-                self._settle(pending, self._event(call, 499, began))
-                raise
-            except Exception as problem:
-                event = self._event(call, _status(problem), began)
-                self._report(event)
-                await self._audit.keep(event)  # a change that was undone took its record with it
-                raise
+        try:
+            with self._audit.change(lambda: self._event(call, 200, began)) as pending:
+                return await self._change(call, work, began, pending)
+        except RefusedUntried as refused:
+            self._note(self._event(call, refused.status, began))
+            raise
+
+    async def _change(
+        self, call: Call, work: Callable[[], Awaitable[T]], began: float, pending: Pending
+    ) -> T:
+        try:
+            result = await work()
+        except asyncio.CancelledError:  # the caller hung up: nothing can be awaited any more
+            event = self._event(call, GONE, began)
+            self._report(event) if pending.kept else self._note(event)
+            raise
+        except Exception as problem:
+            event = self._event(call, _status(problem), began)
+            self._report(event)
+            await self._audit.keep(event)  # a change that was undone took its record with it
+            raise
         event = self._event(call, 200, began)
         self._report(event)
         if not pending.kept:
             await self._audit.keep(event)
         return result
 
-    def _settle(self, pending: Pending, event: Event) -> None:
-        """For a caller that hung up: nothing can be awaited any more."""
+    def _note(self, event: Event) -> None:
         self._report(event)
-        if not pending.kept:
-            self._audit.note(event)
+        self._audit.note(event)
 
     def _event(self, call: Call, status: int, began: float | None = None) -> Event:
         request, decision = self._request(), call.decision

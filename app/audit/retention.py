@@ -18,6 +18,8 @@ DAY = 86_400.0
 
 
 class Prunable(Protocol):
+    """Removes old records step by step, and says how many each time; none: that is all."""
+
     async def prune(self, at: int, *, older_than: int, keep_bytes: int) -> int: ...
 
 
@@ -25,29 +27,36 @@ class Prunable(Protocol):
 async def retention(
     records: Prunable, now: Callable[[], float], *, keep_days: int, keep_mb: int
 ) -> AsyncIterator[None]:
-    """Prunes at the start and every hour while it is entered. 0 days: no limit of age."""
+    """Prunes at the start and every hour while it is entered, beside everything else. 0 days: no limit of
+    age."""
+    leaving = asyncio.Event()
 
-    async def prune() -> None:
-        at = now()
+    async def prune() -> int:
+        """How many are gone; they go step by step, and others write in between."""
+        total, at = 0, now()
         older_than = milliseconds(at - keep_days * DAY) if keep_days else 0
-        try:
+        while not leaving.is_set():
             gone = await records.prune(milliseconds(at), older_than=older_than, keep_bytes=keep_mb * 2**20)
-        except AppError as problem:
-            log.error("old audit records could not be removed: %s", problem.public)
-            return
-        if gone:
-            log.warning("%d old audit records removed; a checkpoint in the chain tells of it", gone)
+            total += gone
+            if gone <= 1:  # each step adds a checkpoint, which is no reason for the next one
+                break
+        return total
 
     async def watch() -> None:
-        while True:
-            await asyncio.sleep(LOOK_EVERY)
-            await prune()
+        while not leaving.is_set():
+            try:
+                gone = await prune()
+            except AppError as problem:
+                log.error("old audit records could not be removed: %s %s", problem.public, problem.detail)
+            else:
+                if gone:
+                    log.warning("%d old audit records removed; a checkpoint in the chain tells of it", gone)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(leaving.wait(), LOOK_EVERY)
 
-    await prune()
     watching = asyncio.create_task(watch())
     try:
         yield
     finally:
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
+        leaving.set()
+        await watching

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
-from app.audit.chain import Check, Fault, Record, lines, milliseconds
+from app.audit.chain import Fault, Record, lines, milliseconds
 from app.cli.database import clock, with_store
 from app.cli.policy_files import Usage
 from app.settings import Settings
-from app.store.audit import Search, SqlAudit
+from app.store.audit import Search, SqlAudit, known_key
+from app.store.audit_check import verify_file
+from app.store.engine import sqlite_path
 from app.store.open import Store
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -92,17 +94,8 @@ def run_export(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def run_verify(args: argparse.Namespace, settings: Settings) -> int:
-    async def check(_: Store, audit: SqlAudit) -> Fault | int:
-        # The head first: what is written meanwhile comes after it, and is not of this check.
-        head, chain = await audit.head(), Check()
-        async for record in audit.records():
-            if head is not None and record.seq > head.seq:
-                break
-            if (fault := chain.take(record)) is not None:
-                return fault
-        return chain.end(head, audit.key)
-
-    result = with_store(settings, check)
+    key = known_key(settings.data_dir / "audit.key")
+    result = verify_file(sqlite_path(settings.database_url), key)
     if isinstance(result, Fault):
         said = f"record {result.seq}: {result.what}"
         print(

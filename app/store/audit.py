@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, insert, select, text
+from sqlalchemy import Select, delete, insert, select, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.audit.chain import Head, Record, checkpoint, event_of, link_all, row_of, seal
+from app.audit.chain import (
+    FIRST,
+    Head,
+    Record,
+    checkpoint,
+    event_of,
+    is_sealed,
+    link_all,
+    row_of,
+    seal,
+    unsealed,
+)
 from app.audit.events import Event
-from app.store.engine import Database, StoreUnusable
+from app.store.engine import Database, StoreUnusable, unusable
 from app.store.tables import audit
 
+log = logging.getLogger("brain")
+
 PAGE = 1000
+AT_ONCE = 10_000  # records that one transaction of retention removes
+FILL = 0.95  # of the room there is, what retention leaves full: so it has not to come back for each record
 _NAMES = tuple(column.name for column in audit.c)
 _INSERT = str(insert(audit).compile(dialect=sqlite.dialect()))  # in the order of the columns
-_HEAD = text("SELECT seq, hash, seal FROM audit_head WHERE id = 1")
+_HEAD = text("SELECT seq, hash, seal, (SELECT max(seq) FROM audit) AS newest FROM audit_head WHERE id = 1")
+_ENDS = text("SELECT (SELECT min(seq) FROM audit), (SELECT max(seq) FROM audit)")
+_NEWEST = text("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
 _SET_HEAD = text(
     "INSERT INTO audit_head (id, seq, hash, seal) VALUES (1, :seq, :hash, :seal) "
     "ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, seal = excluded.seal"
@@ -50,29 +68,43 @@ class SqlAudit:
 
     async def append(self, stamped: Sequence[tuple[int, Event]]) -> None:
         """On disk when it returns, in a transaction of its own. Raises StoreUnusable."""
-        async with self._database.write() as connection:
-            await self.join(connection, stamped)
+        with unusable():
+            async with self._database.write() as connection:
+                await self.join(connection, stamped)
 
     async def join(self, connection: AsyncConnection, stamped: Sequence[tuple[int, Event]]) -> None:
         """In the transaction of `connection`, which must be a writer: kept with it or not at all."""
-        records = link_all(await _head(connection), stamped)
-        # Straight to the driver: a batch of reads must cost next to nothing.
-        rows = [row_of(record) for record in records]
-        await connection.exec_driver_sql(_INSERT, [tuple(row[name] for name in _NAMES) for row in rows])
-        last = records[-1]
-        values = {"seq": last.seq, "hash": last.hash, "seal": seal(self.key, last.seq, last.hash)}
-        await connection.execute(_SET_HEAD, values)
+        with unusable():
+            last, ours = await self._end(connection)
+            if not ours:
+                log.error("THE AUDIT LOG WAS CHANGED by somebody else; `brain audit verify` tells of it")
+                stamped = [(stamped[0][0], unsealed(last.seq if last else 0)), *stamped]
+            records = link_all(last, stamped)
+            # Straight to the driver: a batch of reads must cost next to nothing.
+            rows = [row_of(record) for record in records]
+            await connection.exec_driver_sql(_INSERT, [tuple(row[name] for name in _NAMES) for row in rows])
+            end = records[-1]
+            values = {"seq": end.seq, "hash": end.hash, "seal": seal(self.key, end.seq, end.hash)}
+            await connection.execute(_SET_HEAD, values)
 
-    async def head(self) -> Head | None:
-        async with self._database.read() as connection:
-            return await _head(connection)
+    async def _end(self, connection: AsyncConnection) -> tuple[Head | None, bool]:
+        """Where the chain goes on, and whether it is an end of ours: never does a new seal cover up another
+        hand's work."""
+        row = (await connection.execute(_HEAD)).first()
+        if row is not None:
+            head = Head(row.seq, row.hash, row.seal)
+            if is_sealed(self.key, head) and (row.newest or 0) <= head.seq:
+                return head, True
+        newest = (await connection.execute(_NEWEST)).first()
+        if newest is None:
+            return (None, True) if row is None else (Head(0, FIRST, ""), False)
+        return Head(newest.seq, str(newest.hash), ""), False
 
     async def records(self, search: Search | None = None, after: int = 0) -> AsyncIterator[Record]:
         """Oldest first, from the one after `after`, page by page: new records may come meanwhile."""
         while True:
             query = _narrowed(search or Search()).where(audit.c.seq > after).order_by(audit.c.seq).limit(PAGE)
-            async with self._database.read() as connection:
-                rows = (await connection.execute(query)).all()
+            rows = await self._rows(query)
             for row in rows:
                 yield _record(row)
             if len(rows) < PAGE:
@@ -82,23 +114,30 @@ class SqlAudit:
     async def newest(self, search: Search, limit: int) -> list[Record]:
         """At most `limit`, oldest of them first."""
         query = _narrowed(search).order_by(audit.c.seq.desc()).limit(limit)
-        async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
-        return [_record(row) for row in reversed(rows)]
+        return [_record(row) for row in reversed(await self._rows(query))]
+
+    async def _rows(self, query: Select[Any]) -> Sequence[Any]:
+        with unusable():
+            async with self._database.read() as connection:
+                result = await connection.execute(query)
+        rows: Sequence[Any] = result.all()
+        return rows
 
     async def prune(self, at: int, *, older_than: int, keep_bytes: int) -> int:
         """Removes records from before `older_than` (ms), then the oldest beyond about `keep_bytes`.
 
         The last one removed is named by a checkpoint in the chain, in the same transaction. Returns how
-        many are gone. The newest record always stays.
+        many are gone: AT_ONCE when there may be more, so that nobody has to wait long for their turn to
+        write. The newest record always stays.
         """
-        async with self._database.write() as connection:
-            last = await _last_to_go(connection, older_than, keep_bytes)
-            if last is None:
-                return 0
-            gone = await connection.execute(delete(audit).where(audit.c.seq <= last.seq))
-            await self.join(connection, [(at, checkpoint(last))])
-            return gone.rowcount
+        with unusable():
+            async with self._database.write() as connection:
+                last = await _last_to_go(connection, older_than, keep_bytes)
+                if last is None:
+                    return 0
+                gone = await connection.execute(delete(audit).where(audit.c.seq <= last.seq))
+                await self.join(connection, [(at, checkpoint(last))])
+                return gone.rowcount
 
 
 def sealing_key(file: Path) -> bytes:
@@ -106,15 +145,28 @@ def sealing_key(file: Path) -> bytes:
     try:
         if not file.exists():
             _make_key(file)
+    except OSError as problem:
+        raise _no_key(file, problem) from None
+    return known_key(file)
+
+
+def known_key(file: Path) -> bytes:
+    """The key in `file`, which must be there. Raises StoreUnusable."""
+    try:
         key = bytes.fromhex(file.read_text().strip())
         if len(key) < 32:
             raise ValueError("too short")
         return key
     except (OSError, ValueError) as problem:
-        raise StoreUnusable(
-            f"{file} is not a usable key ({problem}). Restore it from a backup of DATA_DIR; "
-            "a new one cannot prove the end of the audit log so far."
-        ) from None
+        raise _no_key(file, problem) from None
+
+
+def _no_key(file: Path, problem: Exception) -> StoreUnusable:
+    why = problem.strerror if isinstance(problem, OSError) else problem
+    return StoreUnusable(
+        f"{file} is not a usable key ({why}). Restore it from a backup of DATA_DIR; "
+        "a new one cannot prove the end of the audit log so far."
+    )
 
 
 def _make_key(file: Path) -> None:
@@ -123,25 +175,28 @@ def _make_key(file: Path) -> None:
     mine = file.with_name(f"{file.name}.{os.getpid()}")
     with os.fdopen(os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
         out.write(secrets.token_bytes(32).hex() + "\n")
+        out.flush()
+        os.fsync(out.fileno())  # what it seals is on the disk, so it must be
     with contextlib.suppress(FileExistsError):
         os.link(mine, file)
     mine.unlink()
 
 
-async def _head(connection: AsyncConnection) -> Head | None:
-    row = (await connection.execute(_HEAD)).first()
-    return None if row is None else Head(row.seq, row.hash, row.seal)
-
-
 async def _last_to_go(connection: AsyncConnection, older_than: int, keep_bytes: int) -> Record | None:
-    """The newest record that retention removes. Sizes are estimated from the mean of a sample."""
-    newest = (await connection.execute(select(audit.c.seq).order_by(audit.c.seq.desc()).limit(1))).scalar()
-    if newest is None:
+    """The newest record that retention removes now.
+
+    By age it is the one before the oldest that is young enough: found without a walk through the table, and
+    a clock that was wrong for a while removes nothing early. Sizes are estimated from the mean of a sample.
+    """
+    oldest, newest = (await connection.execute(_ENDS)).one()
+    if oldest is None:
         return None
-    too_old = select(audit.c.seq).where(audit.c.at < older_than).order_by(audit.c.seq.desc()).limit(1)
-    last = (await connection.execute(too_old)).scalar() or 0
-    size = await _bytes_per_record(connection)
-    last = min(max(last, newest - max(1, int(keep_bytes / size))), newest - 1)
+    young = select(audit.c.seq).where(audit.c.at >= older_than).order_by(audit.c.seq).limit(1)
+    last = ((await connection.execute(young)).scalar() or newest) - 1
+    room = max(1, int(keep_bytes / await _bytes_per_record(connection)))
+    if newest - max(last, oldest - 1) > room:
+        last = newest - max(1, int(room * FILL))
+    last = min(last, oldest + AT_ONCE - 1, newest - 1)
     row = (await connection.execute(select(audit).where(audit.c.seq == last))).first()
     return None if row is None else _record(row)
 
@@ -157,7 +212,7 @@ async def _bytes_per_record(connection: AsyncConnection) -> float:
     return float(mean or 0) + 200  # hashes, numbers, index and page overhead
 
 
-def _narrowed(search: Search) -> Any:
+def _narrowed(search: Search) -> Select[Any]:
     query = select(audit)
     for column, value in (
         (audit.c.principal, search.who),
@@ -176,5 +231,14 @@ def _narrowed(search: Search) -> Any:
 
 
 def _record(row: Any) -> Record:
-    values = row._mapping
+    try:
+        return record_of(row._mapping)
+    except (ValueError, TypeError):
+        raise StoreUnusable(
+            f"Record {row.seq} of the audit log cannot be read. `brain audit verify` says what is wrong."
+        ) from None
+
+
+def record_of(values: Mapping[str, Any]) -> Record:
+    """The Record of a stored row. Raises ValueError or TypeError if no record was ever stored like this."""
     return Record(values["seq"], values["at"], event_of(values), values["prev"], values["hash"])

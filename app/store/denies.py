@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from app.errors import AppError
 from app.policy.denies import NONE, Denies, denies
-from app.store.engine import Database
+from app.store.engine import Database, unusable
 from app.store.tables import denies as table
 
 log = logging.getLogger("brain")
@@ -45,9 +45,10 @@ class SqlDenies:
             return gone.rowcount > 0
 
     async def list(self) -> tuple[Entry, ...]:
-        async with self._database.read() as connection:
-            rows = await connection.execute(select(table).order_by(table.c.at, table.c.target))
-            return tuple(Entry(row.target, row.at, row.by) for row in rows)
+        with unusable():
+            async with self._database.read() as connection:
+                rows = await connection.execute(select(table).order_by(table.c.at, table.c.target))
+        return tuple(Entry(row.target, row.at, row.by) for row in rows)
 
 
 class KillSwitch:
@@ -56,6 +57,7 @@ class KillSwitch:
     def __init__(self, store: SqlDenies) -> None:
         self._store = store
         self._denies = NONE
+        self._readable = True
         self._listeners: list[Callable[[Denies], None]] = []
 
     def on_change(self, listener: Callable[[Denies], None]) -> None:
@@ -69,8 +71,17 @@ class KillSwitch:
         try:
             entries = await self._store.list()
         except AppError as problem:
-            log.error("the kill switch cannot be read, it stays as it was: %s", problem.public)
+            if self._readable:
+                log.error(
+                    "THE KILL SWITCH CANNOT BE READ, it stays as it was: %s %s",
+                    problem.public,
+                    problem.detail,
+                )
+            self._readable = False
             return
+        if not self._readable:
+            log.error("the kill switch can be read again")
+        self._readable = True
         seen = denies(entry.target for entry in entries)
         if seen != self._denies:
             self._denies = seen

@@ -160,6 +160,16 @@ def _set_pragmas(connection: Any, _record: object) -> None:
 
 
 @contextmanager
+def unusable() -> Iterator[None]:
+    """For those who go on without the database: whatever error of it is a StoreUnusable."""
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        raise StoreUnusable("The database failed; nothing was changed.", detail=str(cause)) from error
+
+
+@contextmanager
 def _plain_errors() -> Iterator[None]:
     """The driver's errors that a person can do something about, in plain words."""
     try:
@@ -178,6 +188,7 @@ def _plain_errors() -> Iterator[None]:
 _SENTENCES = {
     "SQLITE_BUSY": "Another program holds the database. Try again in a few seconds.",
     "SQLITE_LOCKED": "Another program holds the database. Try again in a few seconds.",
+    "SQLITE_IOERR": "The disk does not do what it should; nothing was changed. See the system's log.",
     "SQLITE_FULL": "The disk is full; nothing was changed. Make room and try again.",
     "SQLITE_READONLY": "The database is read-only; nothing was changed. Correct its permissions.",
     "SQLITE_NOTADB": "The file is not a SQLite database. Check DATABASE_URL or restore a backup.",
