@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any, cast
 
 import mcp_types as mt
@@ -181,7 +182,9 @@ class Gate(Middleware):
         if template is None:
             return decision
         by_template = self._decide(Operation("resource", template.uri_template))
-        return decision if by_template.allowed else by_template
+        if not by_template.allowed:
+            return by_template
+        return replace(decision, spaces=decision.spaces & by_template.spaces)
 
     def _may(self, kind: Kind, name: str) -> bool:
         return self._decide(Operation(kind, name)).allowed

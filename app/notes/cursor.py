@@ -1,4 +1,4 @@
-"""Cursors: where a walk goes on, readable only by the query that made it."""
+"""Cursors: where a walk goes on, good for the query that made it alone. Anybody can read what is in one."""
 
 from __future__ import annotations
 
@@ -21,18 +21,26 @@ def encode_cursor(query: tuple[object, ...], *position: int | float | str) -> st
 def decode_cursor(cursor: str, query: tuple[object, ...], *kinds: type) -> list[object]:
     """The position, one value of each of `kinds`. Raises NoteInvalid for any other cursor."""
     if len(cursor) > 4 * CURSOR_MAX:
-        raise _unknown()
+        raise unknown_cursor()
     try:
         raw = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), b"-_", validate=True)
         value = json.loads(raw)
     except (UnicodeError, binascii.Error, ValueError, RecursionError):
-        raise _unknown() from None
+        raise unknown_cursor() from None
     if not isinstance(value, list) or len(value) != 1 + len(kinds) or value[0] != _digest(query):
-        raise _unknown()
+        raise unknown_cursor()
     position = value[1:]
     if not all(_fits(item, kind) for item, kind in zip(position, kinds, strict=True)):
-        raise _unknown()
+        raise unknown_cursor()
     return position
+
+
+def decode_place(cursor: str, query: tuple[object, ...]) -> int:
+    """How many results were passed. Raises NoteInvalid for any other cursor."""
+    (passed,) = decode_cursor(cursor, query, int)
+    if not isinstance(passed, int) or passed < 1:
+        raise unknown_cursor()
+    return passed
 
 
 def _fits(item: object, kind: type) -> bool:
@@ -47,5 +55,5 @@ def _digest(query: tuple[object, ...]) -> str:
     return hashlib.sha256(repr(query).encode(errors="backslashreplace")).hexdigest()[:12]
 
 
-def _unknown() -> NoteInvalid:
+def unknown_cursor() -> NoteInvalid:
     return NoteInvalid("This cursor does not belong to this query. Start again without a cursor.")

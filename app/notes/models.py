@@ -64,6 +64,17 @@ class Spaces:
     def includes(self, space: str) -> bool:
         return self.every or space in self.names or (self.shared and not space.startswith("~"))
 
+    def __and__(self, other: Spaces) -> Spaces:
+        """The spaces that both open."""
+        return Spaces(
+            every=self.every and other.every,
+            shared=(self.every or self.shared) and (other.every or other.shared),
+            names=frozenset(
+                {name for name in self.names if other.includes(name)}
+                | {name for name in other.names if self.includes(name)}
+            ),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -110,7 +121,7 @@ class Revision:
 class Hit:
     note: Note  # text is empty: a hit never carries the whole note
     snippet: str
-    score: float  # larger is better
+    score: float  # 1 for the best, then 1/2, 1/3 …: an order, not a measure
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ after each row (half the speed of an import). Scores are BM25, a hit in the titl
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import text
@@ -62,24 +61,27 @@ INDEX_NEW = text(
 
 
 def ranked(
-    caller: Caller, query: Query, *, space: str | None, tags: tuple[str, ...], after: Sequence[object] | None
+    caller: Caller,
+    query: Query,
+    *,
+    space: str | None,
+    tags: tuple[str, ...],
 ) -> tuple[str, dict[str, Any]]:
-    """Best first, `:count` of them. Rows: the note's columns, key, rank (smaller is better), snippet.
+    """Best first, `:count` of them after the first `:passed`. Rows: the note's columns, snippet.
+
+    The rank itself stays inside: it is made of all notes, so it would tell how many closed ones have a word.
 
     FTS5 sorts by rank itself, notes of equal rank in the order of their keys, and is asked for snippets of
     those rows only that come out. CROSS JOIN: it has to be the outer loop for that.
     """
     where, values = _filter(caller, space=space, tags=(*tags, *query.tags))
     values |= {"match": fts_match(query)}
-    if after:
-        where.append("(f.rank > :rank OR (f.rank = :rank AND f.rowid > :key))")
-        values |= {"rank": after[0], "key": after[1]}
     # S608: only words of this module are put into the SQL; what a caller says is bound.
     sql = f"""
-        SELECT {_COLUMNS}, f.rowid, f.rank, snippet(notes_fts, 1, '', '', '…', {SNIPPET_WORDS})
+        SELECT {_COLUMNS}, snippet(notes_fts, 1, '', '', '…', {SNIPPET_WORDS})
         FROM notes_fts f CROSS JOIN notes n ON n.key = f.rowid
         WHERE {" AND ".join(["f.notes_fts MATCH :match", *where])}
-        ORDER BY f.rank LIMIT :count"""  # noqa: S608
+        ORDER BY f.rank LIMIT :count OFFSET :passed"""  # noqa: S608
     return sql, values
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.notes.cursor import decode_cursor, encode_cursor
+from app.notes.cursor import decode_place, encode_cursor
 from app.notes.models import (
     LIST_MAX,
     SEARCH_MAX,
@@ -189,12 +189,14 @@ class SqlNotes:
             walk = reads.Walk("updated", of, full, (*tags, *parsed.tags), any_of(parsed.unwanted))
             async with self._database.read() as connection:
                 return await reads.recent(connection, caller, walk, limit=limit, cursor=cursor)
-        after = decode_cursor(cursor, of, float, int) if cursor is not None else None
-        sql, values = ranked(caller, parsed, space=full, tags=tags, after=after)
-        rows = await self._database.rows(sql, values | {"count": limit + 1})
-        hits = tuple(Hit(note_of(caller, row), " ".join(row[-1].split()), -row[-2]) for row in rows[:limit])
-        more = len(rows) > limit
-        return Page(hits, encode_cursor(of, rows[limit - 1][-2], rows[limit - 1][-3]) if more else None)
+        passed = decode_place(cursor, of) if cursor is not None else 0
+        sql, values = ranked(caller, parsed, space=full, tags=tags)
+        rows = await self._database.rows(sql, values | {"count": limit + 1, "passed": passed})
+        hits = tuple(
+            Hit(note_of(caller, row), " ".join(row[-1].split()), round(1 / place, 4))
+            for place, row in enumerate(rows[:limit], passed + 1)
+        )
+        return Page(hits, encode_cursor(of, passed + limit) if len(rows) > limit else None)
 
     async def list(
         self,

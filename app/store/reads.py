@@ -2,6 +2,7 @@
 
 A walk sees the order as it was when it began (`start`, the newest revision then): a note that changes in
 the meantime keeps its place, so it is visited once and none is passed over. Later notes are not visited.
+Cursors name notes and versions that the caller sees, never our own numbers: these would count closed notes.
 
 Statements are built once for each caller and shape: building one costs more than running it.
 """
@@ -27,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.notes.cursor import decode_cursor, encode_cursor
+from app.notes.cursor import decode_cursor, encode_cursor, unknown_cursor
 from app.notes.ids import canonical
 from app.notes.models import Caller, Hit, Link, Note, NoteInvalid, Order, Page
 from app.store.fulltext import NOT_MATCHING
@@ -40,7 +41,6 @@ STATEMENTS = 64  # kept per kind
 
 _START = bindparam("start", type_=Integer)
 _COUNT = bindparam("count", type_=Integer)
-_NEWEST = select(func.coalesce(func.max(revisions.c.seq), 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +57,10 @@ class Walk:
 async def list_page(
     connection: AsyncConnection, caller: Caller, walk: Walk, *, limit: int, cursor: str | None
 ) -> Page[Note]:
-    by_title = walk.order == "title"
     values: dict[str, Any] = {"count": limit + 1, "space": walk.space, "unwanted": walk.unwanted}
     values |= {f"tag{index}": tag for index, tag in enumerate(walk.tags)}
-    if cursor is None:
-        values["start"] = await connection.scalar(_NEWEST)
-    else:
-        names = ("start", "place", "key") if by_title else ("start", "place")
-        kinds = (int, str, int) if by_title else (int, int)
-        values |= zip(names, decode_cursor(cursor, walk.query, *kinds), strict=True)
+    start, place = await _beginning(connection, caller, walk, cursor)
+    values |= {"start": start.seq, **place}
     page = _page(
         caller, walk.order, walk.space is not None, len(walk.tags), bool(walk.unwanted), cursor is not None
     )
@@ -73,9 +68,65 @@ async def list_page(
     items = tuple(note_of(caller, row) for row in rows[:limit])
     if len(rows) <= limit:
         return Page(items, None)
-    *_, key, place = rows[limit - 1]
-    last = (place, key) if by_title else (place,)
-    return Page(items, encode_cursor(walk.query, values["start"], *last))
+    return Page(items, encode_cursor(walk.query, start.id, start.version, items[-1].id))
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """The newest revision that the caller saw when a walk began."""
+
+    id: str = ""
+    version: int = 0
+    seq: int = 0
+
+
+async def _beginning(
+    connection: AsyncConnection, caller: Caller, walk: Walk, cursor: str | None
+) -> tuple[_Start, dict[str, Any]]:
+    """When the walk began, and the place after which it goes on. Raises NoteInvalid."""
+    if cursor is None:
+        newest = (await connection.execute(_newest(caller))).first()
+        return (_Start() if newest is None else _Start(*newest)), {}
+    start_id, version, last_id = decode_cursor(cursor, walk.query, str, int, str)
+    named = {"start_id": start_id, "version": version, "last_id": last_id}
+    row = (await connection.execute(_place(caller, walk.order), named)).first()
+    if row is None:
+        raise unknown_cursor()
+    return _Start(str(start_id), int(str(version)), row.start), {"place": row.place, "key": row.key}
+
+
+@lru_cache(STATEMENTS)
+def _newest(caller: Caller) -> Select[Any]:
+    query = select(notes.c.id, notes.c.version, notes.c.changed).where(visible(caller))
+    return query.order_by(notes.c.changed.desc()).limit(1)
+
+
+@lru_cache(STATEMENTS)
+def _place(caller: Caller, order: Order) -> Select[Any]:
+    """Where the walk began and where its last note was then, by the names in a cursor."""
+    first, began, then = notes.alias("first"), revisions.alias("began"), revisions.alias("then")
+    start = (
+        select(began.c.seq)
+        .join(first, first.c.key == began.c.note_key)
+        .where(
+            first.c.id == bindparam("start_id", type_=String),
+            began.c.version == bindparam("version", type_=Integer),
+            visible(caller, first),
+        )
+        .subquery("start")
+    )
+    query = select(start.c.seq.label("start"), notes.c.key)
+    is_last = (notes.c.id == bindparam("last_id", type_=String)) & visible(caller)
+    if order == "created":
+        return query.add_columns(notes.c.key.label("place")).join_from(start, notes, is_last)
+    place = then.c.folded if order == "title" else then.c.seq
+    return (
+        query.add_columns(place.label("place"))
+        .join_from(start, notes, is_last)
+        .join(then, (then.c.note_key == notes.c.key) & (then.c.seq <= start.c.seq))
+        .order_by(then.c.seq.desc())
+        .limit(1)
+    )
 
 
 @lru_cache(STATEMENTS)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from typing import Any, Literal, get_args
 
 import pytest
 
+from app.notes.cursor import encode_cursor
 from app.notes.models import NoteInvalid, Order, Page
 from app.store.notes import SqlNotes
 
@@ -93,3 +96,32 @@ async def test_a_cursor_of_another_caller_opens_nothing(store: SqlNotes) -> None
     cursor = (await page_of(store, "search", None)).next_cursor
     page = await store.search(ALICE, "word", space=None, tags=(), limit=50, cursor=cursor)
     assert "Closed" not in [hit.note.title for hit in page.items]
+
+
+@pytest.mark.parametrize("order", [*ORDERS, "search", "recent"])
+async def test_a_cursor_holds_nothing_that_its_owner_does_not_see(store: SqlNotes, order: str) -> None:
+    """Its plain content names a note that was on the page, and counts only what was passed."""
+    await fill(store, 6)
+    page = await page_of(store, order, None)
+    assert page.next_cursor is not None
+    padded = page.next_cursor + "=" * (-len(page.next_cursor) % 4)
+    digest, *position = json.loads(base64.urlsafe_b64decode(padded))
+    assert isinstance(digest, str)
+    if order == "search":
+        assert position == [4]
+    else:
+        assert position[2] == ids_of(page)[-1]
+        newest = await store.list(LAN, space=None, tag=None, order="updated", limit=1, cursor=None)
+        assert position[:2] == [newest.items[0].id, newest.items[0].version]
+
+
+async def test_a_cursor_that_names_a_note_which_is_closed_belongs_to_no_query(store: SqlNotes) -> None:
+    """Like one that names a note which is not there: nothing can be learnt by making cursors up."""
+    closed = await store.add(LAN, title="Closed", text="word", tags=(), space="hr")
+    await fill(store, 6)
+    of = ("list", None, None, "updated")
+    mine = (await store.list(ALICE, space=None, tag=None, order="updated", limit=1, cursor=None)).items[0]
+    for start, last in ((closed.id, mine.id), (mine.id, closed.id), ("none", mine.id), (mine.id, "none")):
+        made_up = encode_cursor(of, start, 1, last)
+        with pytest.raises(NoteInvalid, match="does not belong to this query"):
+            await store.list(ALICE, space=None, tag=None, order="updated", limit=4, cursor=made_up)
