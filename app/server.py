@@ -39,6 +39,7 @@ from app.doors.sockets import listen
 from app.doors.tunnel import TunnelDoor, Verify, asking
 from app.doors.wire import Http1
 from app.gate import Gate, Whoami
+from app.home import Parts, home_page
 from app.mcp_server import new_server
 from app.notes import tools as note_tools
 from app.notes.ids import uuid7
@@ -113,7 +114,14 @@ async def build(
         )
         furnish(server, store.notes, gate, settings.base_url)
         http = server.http_app(path="/mcp", stateless_http=True, json_response=True)
-        paths = {"/mcp": at("/mcp", http), "/mcp/": at("/mcp", http), "/healthz": page(health.healthz)}
+        keys: KeySet | None = None
+        parts = Parts(server, policy, kill_switch, audit, store.database, lambda: keys, now)
+        paths = {
+            "/mcp": at("/mcp", http),
+            "/mcp/": at("/mcp", http),
+            "/healthz": page(health.healthz),
+            "/": home_page(parts, settings),
+        }
         lan_paths = {
             **paths,
             "/readyz": page(health.readyz(lambda: store.database.rows("SELECT 1", {}))),
@@ -135,7 +143,7 @@ async def build(
             report=report,
             count=count,
         )
-        keys, tunnel = None, None
+        tunnel = None
         if settings.tunnel_door is not None:
             web = await stack.enter_async_context(httpx2.AsyncClient(follow_redirects=False))
             keys = KeySet(settings.access_certs_url, web, now, settings.data_dir / "access-certs.json")

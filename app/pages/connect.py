@@ -5,14 +5,38 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+_MANAGED = "An Access application with Managed OAuth: this client signs you in by OAuth and sends no headers."
+_LOOPBACK = f"{_MANAGED} It comes back to a loopback address, which Managed OAuth must allow."
+
+_SCRIPT = """\
+import asyncio
+import os
+
+from fastmcp import Client
+from fastmcp.client.transports import StreamableHttpTransport
+
+HEADERS = {
+    "CF-Access-Client-Id": os.environ["CF_ACCESS_CLIENT_ID"],
+    "CF-Access-Client-Secret": os.environ["CF_ACCESS_CLIENT_SECRET"],
+}
+
+
+async def main() -> None:
+    async with Client(StreamableHttpTransport(%s, headers=HEADERS)) as brain:
+        print((await brain.call_tool("whoami")).data)
+
+
+asyncio.run(main())"""
+
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """`where`: the shell, or the file that `text` goes into."""
+    """`where`: the shell, or the file or setting that `text` goes into. `needs`: what must be there first."""
 
     client: str
     where: str
     text: str
+    needs: str = ""
 
 
 def lan_snippets(url: str) -> tuple[Snippet, ...]:
@@ -24,6 +48,61 @@ def lan_snippets(url: str) -> tuple[Snippet, ...]:
         Snippet("Cursor", "~/.cursor/mcp.json", _json({"mcpServers": {"brain": {"url": url}}})),
         Snippet("VS Code", ".vscode/mcp.json", _json({"servers": {"brain": {"type": "http", "url": url}}})),
         Snippet("any stdio client", "shell", f"npx -y mcp-remote {url} --allow-http"),
+    )
+
+
+def tunnel_snippets(base_url: str) -> tuple[Snippet, ...]:
+    """For the tunnel door, behind Access. No snippet holds a secret: values come from the environment."""
+    url = f"{base_url.rstrip('/')}/mcp"
+    headers = " ".join(
+        f"--header '{name}:${{{name.upper().replace('-', '_')}}}'"
+        for name in ("CF-Access-Client-Id", "CF-Access-Client-Secret")
+    )
+    return (
+        Snippet(
+            "Claude",
+            "Settings, Connectors, Add custom connector: the URL",
+            url,
+            f"{_MANAGED} Its allowed redirect URIs must hold https://claude.ai/api/mcp/auth_callback.",
+        ),
+        Snippet(
+            "ChatGPT",
+            "Settings, Apps and connectors, Create (in developer mode): the URL",
+            url,
+            f"{_MANAGED} Its allowed redirect URIs must hold https://chatgpt.com/connector/oauth/* and "
+            "https://chatgpt.com/connector_platform_oauth_redirect.",
+        ),
+        Snippet(
+            "Claude Code",
+            "shell; then /mcp to sign in",
+            f"claude mcp add --transport http brain {url}",
+            _LOOPBACK,
+        ),
+        Snippet("Cursor", "~/.cursor/mcp.json", _json({"mcpServers": {"brain": {"url": url}}}), _LOOPBACK),
+        Snippet(
+            "VS Code",
+            ".vscode/mcp.json",
+            _json({"servers": {"brain": {"type": "http", "url": url}}}),
+            f"{_LOOPBACK} Without a local browser it comes back to https://vscode.dev/redirect.",
+        ),
+        Snippet("any stdio client", "shell", f"npx -y mcp-remote {url}", _LOOPBACK),
+        Snippet(
+            "any stdio client, with a service token",
+            "shell",
+            f"npx -y mcp-remote {url} {headers}",
+            _service_token("mcp-remote itself fills in the two variables: no secret is on the command line."),
+        ),
+        Snippet(
+            "a script with a service token", "brain.py", _SCRIPT % json.dumps(url), _service_token("Python.")
+        ),
+    )
+
+
+def _service_token(more: str) -> str:
+    return (
+        "A service token of Access in CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET, "
+        "a Service Auth policy on the application, and a rule here that names the token in service_tokens. "
+        f"{more}"
     )
 
 
