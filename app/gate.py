@@ -24,6 +24,7 @@ from typing_extensions import TypedDict
 
 from app.audit.log import AuditUnavailable
 from app.audit.recorder import Call, Recorder, Request
+from app.errors import AppError
 from app.notes.models import Caller
 from app.policy.arguments import with_defaults
 from app.policy.decide import WHOAMI, Decision, Operation, ceiling, decide, effective_scopes
@@ -49,7 +50,11 @@ _decision: ContextVar[tuple[Principal, Decision]] = ContextVar("decision")
 
 
 class Gate(Middleware):
-    """`request` says who asks now; `policy` and `denies` are those in force now."""
+    """`request` says who asks now; `policy` and `denies` are those in force now.
+
+    For clients with a token of ours: `step_up` makes the answer that asks for consent to the scopes it is
+    given; `lists_ceiling` shows what consent could open (a client never asks for what it has not seen).
+    """
 
     def __init__(
         self,
@@ -59,7 +64,10 @@ class Gate(Middleware):
         policy: Callable[[], Policy],
         denies: Callable[[], Denies],
         recorder: Recorder,
+        step_up: Callable[[Sequence[str]], AppError] | None = None,
+        lists_ceiling: bool = True,
     ) -> None:
+        self._step_up, self._lists_ceiling = step_up, lists_ceiling
         self._mcp, self._request, self._policy = mcp, request, policy
         self._denies, self._recorder = denies, recorder
         self._tools: dict[str, Tool] = {}
@@ -90,7 +98,8 @@ class Gate(Middleware):
     async def on_list_tools(
         self, context: MiddlewareContext[mt.ListToolsRequest], call_next: CallNext[Any, Sequence[Tool]]
     ) -> Sequence[Tool]:
-        decided = [(tool, self._decide(_tool(tool))) for tool in await call_next(context)]
+        looker = self._looker()
+        decided = [(tool, self._decide(_tool(tool), looker)) for tool in await call_next(context)]
         return [_with_limits(tool, decision) for tool, decision in decided if decision.allowed]
 
     async def on_list_resources(
@@ -98,19 +107,22 @@ class Gate(Middleware):
         context: MiddlewareContext[mt.ListResourcesRequest],
         call_next: CallNext[Any, Sequence[Resource]],
     ) -> Sequence[Resource]:
-        return [r for r in await call_next(context) if self._may("resource", str(r.uri))]
+        looker = self._looker()
+        return [r for r in await call_next(context) if self._may(looker, "resource", str(r.uri))]
 
     async def on_list_resource_templates(
         self,
         context: MiddlewareContext[mt.ListResourceTemplatesRequest],
         call_next: CallNext[Any, Sequence[ResourceTemplate]],
     ) -> Sequence[ResourceTemplate]:
-        return [t for t in await call_next(context) if self._may("resource", t.uri_template)]
+        looker = self._looker()
+        return [t for t in await call_next(context) if self._may(looker, "resource", t.uri_template)]
 
     async def on_list_prompts(
         self, context: MiddlewareContext[mt.ListPromptsRequest], call_next: CallNext[Any, Sequence[Prompt]]
     ) -> Sequence[Prompt]:
-        return [prompt for prompt in await call_next(context) if self._may("prompt", prompt.name)]
+        looker = self._looker()
+        return [prompt for prompt in await call_next(context) if self._may(looker, "prompt", prompt.name)]
 
     async def on_call_tool(
         self,
@@ -127,6 +139,7 @@ class Gate(Middleware):
         call = Call("tools/call", name, decision, arguments, changes=not operation.read_only)
         if not decision.allowed:
             await self._denied(call)
+            self._ask_for_consent(decision, self._decide(operation, self._consented()))
             raise ToolError(_refusal(decision, self._decide(_tool(tool))), log_level=logging.DEBUG)
         return cast(ToolResult, await self._run(call, context, call_next))
 
@@ -139,6 +152,7 @@ class Gate(Middleware):
         decision = await self._decide_resource(uri)
         if not decision.allowed:
             await self._denied(Call("resources/read", uri, decision))
+            self._ask_for_consent(decision, await self._decide_resource(uri, self._consented()))
             raise NotFoundError(f"Unknown resource: {uri!r}")  # exactly like a missing one
         return cast(
             ResourceResult, await self._run(Call("resources/read", uri, decision), context, call_next)
@@ -148,9 +162,11 @@ class Gate(Middleware):
         self, context: MiddlewareContext[mt.GetPromptRequestParams], call_next: CallNext[Any, PromptResult]
     ) -> PromptResult:
         name = context.message.name
-        decision = self._decide(Operation("prompt", name))
+        operation = Operation("prompt", name)
+        decision = self._decide(operation)
         if not decision.allowed:
             await self._denied(Call("prompts/get", name, decision))
+            self._ask_for_consent(decision, self._decide(operation, self._consented()))
             raise NotFoundError(f"Unknown prompt: {name!r}")
         return cast(PromptResult, await self._run(Call("prompts/get", name, decision), context, call_next))
 
@@ -158,36 +174,58 @@ class Gate(Middleware):
         if context.method != "completion/complete":
             return await call_next(context)
         kind, name = _completed(context.message)
-        decision = (
-            await self._decide_resource(name)
-            if kind == "resource"
-            else self._decide(Operation("prompt", name))
-        )
+        decision = await self._decide_completion(kind, name)
         if not decision.allowed:
             await self._denied(Call("completion/complete", name, decision))
+            self._ask_for_consent(decision, await self._decide_completion(kind, name, self._consented()))
             # Asked for as a name that nothing has: the answer is a missing one's, in every version.
             nothing = {**context.message, "ref": {"type": "ref/prompt", "name": ""}}
             return await call_next(context.copy(message=nothing))
         return await self._run(Call("completion/complete", name, decision), context, call_next)
 
-    def _decide(self, operation: Operation) -> Decision:
-        return decide(self._policy(), self._request().principal, operation, self._denies())
+    def _decide(self, operation: Operation, principal: Principal | None = None) -> Decision:
+        """For whoever asks now, or for `principal`."""
+        return decide(self._policy(), principal or self._request().principal, operation, self._denies())
 
-    async def _decide_resource(self, uri: str) -> Decision:
+    async def _decide_resource(self, uri: str, principal: Principal | None = None) -> Decision:
         """By its own name, and by the template's that would answer: what is listed decides."""
-        decision = self._decide(Operation("resource", uri))
+        decision = self._decide(Operation("resource", uri), principal)
         if not decision.allowed or await self._mcp.get_resource(uri) is not None:
             return decision
         template = await self._mcp.get_resource_template(uri)
         if template is None:
             return decision
-        by_template = self._decide(Operation("resource", template.uri_template))
+        by_template = self._decide(Operation("resource", template.uri_template), principal)
         if not by_template.allowed:
             return by_template
         return replace(decision, spaces=decision.spaces & by_template.spaces)
 
-    def _may(self, kind: Kind, name: str) -> bool:
-        return self._decide(Operation(kind, name)).allowed
+    async def _decide_completion(self, kind: Kind, name: str, principal: Principal | None = None) -> Decision:
+        if kind == "resource":
+            return await self._decide_resource(name, principal)
+        return self._decide(Operation("prompt", name), principal)
+
+    def _may(self, looker: Principal, kind: Kind, name: str) -> bool:
+        return self._decide(Operation(kind, name), looker).allowed
+
+    def _consented(self) -> Principal:
+        """Whoever asks now, as if they had consented to everything they can: at their ceiling."""
+        principal = self._request().principal
+        return principal if principal.token_scopes is None else replace(principal, token_scopes=None)
+
+    def _looker(self) -> Principal:
+        """For whom lists are made."""
+        return self._consented() if self._lists_ceiling else self._request().principal
+
+    def _ask_for_consent(self, decision: Decision, consented: Decision) -> None:
+        """403 with the scopes to ask for, if with them this very operation would be allowed.
+
+        Never for what the ceiling does not have: the client would ask, get nothing, and ask again.
+        """
+        if self._step_up is None or not decision.consent_would_help or not consented.allowed:
+            return
+        granted = consented.scopes
+        self._request().answer(self._step_up([s for s in decision.scopes_needed if s in granted]))
 
     async def _tool(self, name: str) -> Tool | None:
         """The tool, for its class and its arguments' defaults; own tools never change while we run."""
