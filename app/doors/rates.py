@@ -22,6 +22,7 @@ SHARED = 100  # how many buckets' worth the keys share for which there is no roo
 LOOKS = 8  # at how many old keys a new one looks for room
 CHECKS = 200  # per second: assertions of limited addresses that are verified nevertheless
 REPORT_EVERY = 60.0  # seconds between two reports of one limited address or principal
+EVERYBODY = "everybody"
 TINY = 0.001  # seconds: more than many small steps are off by, added to a time since 1970
 
 _ATTEMPTS = frozenset({400, 401, 403, 421})
@@ -104,6 +105,8 @@ class Attempts:
     right, and it names a key of the team) is verified as long as all limited addresses together cost less
     than CHECKS such checks a second. So to keep a new person out takes a flood of well-made forgeries, and
     even then the next try may pass.
+
+    All addresses together have SHARED times the limit of one: who has a million of them fills no log.
     """
 
     def __init__(
@@ -117,7 +120,9 @@ class Attempts:
     ) -> None:
         """`per_minute` 0 limits nothing."""
         self._now, self._known, self._may_be_good = now, known, may_be_good
-        self._refusals = Buckets(per_minute, max(1, per_minute // 2), size=size) if per_minute else None
+        burst = max(1, per_minute // 2)
+        self._refusals = Buckets(per_minute, burst, size=size) if per_minute else None
+        self._all = Buckets(max(1, per_minute) * SHARED, burst * SHARED, size=1)
         self._reported = Buckets(60 / REPORT_EVERY, 1, size=size)
         self._checks = Buckets(CHECKS * 60, CHECKS, size=1)
 
@@ -125,10 +130,11 @@ class Attempts:
         """Before the arithmetic. Raises RateLimited."""
         if self._refusals is None:
             return
-        wait = self._refusals.wait(network_of(address), self._now())
+        now = self._now()
+        wait = self._refusals.wait(network_of(address), now) or self._all.wait(EVERYBODY, now)
         if not wait or self._known(assertion):
             return
-        if self._may_be_good(assertion) and not self._checks.take("", self._now()):
+        if self._may_be_good(assertion) and not self._checks.take(EVERYBODY, now):
             return
         raise RateLimited(wait)
 
@@ -140,8 +146,12 @@ class Attempts:
         if not isinstance(refused, RateLimited):
             if refused.status not in _ATTEMPTS or isinstance(refused, Denied):
                 return refused
-            wait = self._refusals.take(network, now)
+            wait = self._refusals.wait(network, now)
+            if not wait and (wait := self._all.wait(EVERYBODY, now)):
+                network = EVERYBODY
             if not wait:
+                self._refusals.take(network, now)
+                self._all.take(EVERYBODY, now)
                 return refused
             refused = RateLimited(wait)
         kind = LimitedAgain if self._reported.take(network, now) else RateLimited

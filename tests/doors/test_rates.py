@@ -237,6 +237,22 @@ def test_a_limited_address_is_reported_once_a_minute_however_often_it_comes(cloc
     assert {answer.detail for answer in loud} == {f"refusals of {A}"}
 
 
+def test_a_flood_from_a_million_addresses_is_limited_as_a_whole_and_reported_in_one_line(
+    clock: Clock,
+) -> None:
+    one, answers = attempts(clock), []
+    for number in range(65_536):
+        answers += refusals(one, f"2001:db8:0:{number:x}::1", 2)
+    assert sum(answer.status == 401 for answer in answers) == 30 * SHARED
+    loud = [a for a in answers if isinstance(a, RateLimited) and not isinstance(a, LimitedAgain)]
+    assert [answer.detail for answer in loud] == ["refusals of everybody"]
+    assert not lets_try(one, B, JUNK)
+    assert lets_try(one, B, GOOD)
+    assert lets_try(one, B, FORGED)
+    clock.advance(60)
+    assert one.counted(B, AssertionRefused("missing")).status == 401
+
+
 def test_all_without_a_usable_address_share_one_bucket(clock: Clock) -> None:
     one = attempts(clock)
     refusals(one, "", 15)
