@@ -10,15 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from app.cli import policy_changes
+from app.cli.database import with_store
 from app.cli.policy_files import Usage as Usage  # other commands know it from here
 from app.cli.policy_files import known_tools, read
 from app.policy.arguments import with_defaults
 from app.policy.check import Tool, check
 from app.policy.decide import Operation, decide
+from app.policy.denies import NONE, Denies, denies
 from app.policy.explain import as_json, explain
 from app.policy.parse import PolicyInvalid
 from app.policy.rules import NO_POLICY, Policy, principal_named
 from app.settings import Settings
+from app.store.audit import SqlAudit
+from app.store.denies import SqlDenies
+from app.store.engine import sqlite_path
+from app.store.open import Store
 
 
 def register(nouns: Any) -> None:
@@ -36,7 +42,9 @@ def register(nouns: Any) -> None:
     explaining.add_argument("--tool", required=True, metavar="NAME")
     explaining.add_argument("--args", metavar="JSON", help="arguments of the call")
     explaining.add_argument("--groups", default="", metavar="A,B", help="groups the person is in")
-    explaining.add_argument("--file", type=Path, help="default: POLICY_FILE")
+    explaining.add_argument(
+        "--file", type=Path, help="another policy, without the kill switch (default: all that is in force)"
+    )
     explaining.add_argument("--json", action="store_true", help="as JSON")
     explaining.set_defaults(run=run_explain)
     policy_changes.register(verbs)
@@ -60,11 +68,12 @@ def run_check(args: argparse.Namespace, settings: Settings) -> int:
 
 def run_explain(args: argparse.Namespace, settings: Settings) -> int:
     policy = read(args.file) if args.file else _in_force(settings)
+    shut_off = NONE if args.file else _shut_off(settings)
     tool = _tool(args.tool)
     arguments = None if args.args is None else with_defaults(_arguments(args.args), tool.schema)
     groups = frozenset(group for group in args.groups.split(",") if group)
     principal = principal_named(args.who, groups)
-    decision = decide(policy, principal, Operation("tool", tool.name, tool.read_only, arguments))
+    decision = decide(policy, principal, Operation("tool", tool.name, tool.read_only, arguments), shut_off)
     if args.json:
         print(json.dumps(as_json(principal, decision), indent=2))
     else:
@@ -94,3 +103,14 @@ def _in_force(settings: Settings) -> Policy:
         return read(settings.policy_file)
     print(f"brain: no {settings.policy_file}: the LAN may do everything, the tunnel nobody", file=sys.stderr)
     return NO_POLICY
+
+
+def _shut_off(settings: Settings) -> Denies:
+    """The kill switch as it is now."""
+    if not sqlite_path(settings.database_url).exists():
+        return NONE
+
+    async def read_entries(store: Store, _: SqlAudit) -> Denies:
+        return denies(entry.target for entry in await SqlDenies(store.database).list())
+
+    return with_store(settings, read_entries)

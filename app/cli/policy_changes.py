@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import re
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from app.audit.chain import milliseconds
 from app.audit.recorder import digest
+from app.cli.database import clock, with_store
 from app.cli.policy_files import Usage, known_tools, read_named
 from app.policy import cases, diff, shadow
 from app.policy.decide import Operation
 from app.settings import Settings
+from app.store.audit import Search, SqlAudit
+from app.store.engine import sqlite_path
+from app.store.open import Store
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -79,8 +82,7 @@ def run_diff(args: argparse.Namespace, _settings: Settings) -> int:
 
 
 def run_shadow(args: argparse.Namespace, settings: Settings) -> int:
-    now = time.time()  # noqa: TID251  a command is where the clock comes in
-    since = None if args.since is None else int((now - seconds(args.since)) * 1000)
+    since = None if args.since is None else milliseconds(clock() - seconds(args.since))
     policy = read_named(args.file)
     done = shadow.replay(policy, records(settings, since), known_tools(), _templates(), digest=digest)
     if args.json:
@@ -91,24 +93,15 @@ def run_shadow(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def records(settings: Settings, since: int | None) -> Iterable[Mapping[str, Any]]:
-    """The audit records since a time (milliseconds), oldest first."""
-    return asyncio.run(_records(settings, since))
-
-
-async def _records(settings: Settings, since: int | None) -> list[Mapping[str, Any]]:
-    from app.store.audit import Search, SqlAudit
-    from app.store.engine import Database, sqlite_path
-    from app.store.schema import ensure_schema
-
+    """The audit records since a time (milliseconds), oldest first. Raises Usage without a database."""
     path = sqlite_path(settings.database_url)
     if not path.exists():
         raise Usage(f"there is no audit log yet: {path} does not exist")
-    await asyncio.to_thread(ensure_schema, path)
-    database = Database(path)
-    try:
-        return [one.as_json() async for one in SqlAudit(database, b"").records(Search(since=since))]
-    finally:
-        await database.close()
+
+    async def read(_: Store, audit: SqlAudit) -> list[Mapping[str, Any]]:
+        return [one.as_json() async for one in audit.records(Search(since=since))]
+
+    return with_store(settings, read)
 
 
 def seconds(duration: str) -> int:

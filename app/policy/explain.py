@@ -32,8 +32,11 @@ def _rule_line(rule: Rule, principal: Principal) -> str:
 
 def _verdict(decision: Decision) -> list[str]:
     operation = decision.operation
+    title = f"{'ALLOW' if decision.allowed else 'DENY'}  {operation.kind} {operation.name}"
+    if not decision.allowed and not decision.scopes_needed:  # shut off, whatever the rules give
+        return [title, *(f"  because {reason}" for reason in decision.reasons)]
     lines = [
-        f"{'ALLOW' if decision.allowed else 'DENY'}  {operation.kind} {operation.name}",
+        title,
         f"  needs   {' or '.join(decision.scopes_needed) or 'nothing'}",
         f"  has     {', '.join(sorted(decision.scopes)) or 'nothing'}",
         *(f"  because {reason}" for reason in decision.reasons),

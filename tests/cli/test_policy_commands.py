@@ -129,6 +129,18 @@ def test_explain_without_a_policy_says_so(tmp_path: Path, capsys: pytest.Capture
     assert said.err == f"brain: no {tmp_path}/policy.toml: the LAN may do everything, the tunnel nobody\n"
 
 
+def test_explain_knows_the_kill_switch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "env").write_text(f"DATA_DIR={tmp_path}\nPOLICY_FILE={POLICY_FILE}\n")
+    env = ["--env-file", str(tmp_path / "env")]
+    words = ["policy", "explain", "--as", "alice@example.com", "--tool", "create_note"]
+    assert main([*env, "deny", "alice@example.com"]) == 0
+    capsys.readouterr()
+    assert main([*env, *words]) == 0
+    assert capsys.readouterr().out == (FOLDER / "explain-shut-off-alice.txt").read_text()
+    assert main([*env, *words, "--file", str(POLICY_FILE)]) == 0
+    assert capsys.readouterr().out == (FOLDER / "explain-person-may-write.txt").read_text()
+
+
 async def test_as_a_process_it_says_the_same(tmp_path: Path) -> None:
     ran = await brain(
         tmp_path, "policy", "explain", "--as", "lan", "--tool", "create_note", POLICY_FILE=str(POLICY_FILE)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.policy.decide import Operation, decide
+from app.policy.denies import denies
 from app.policy.explain import as_json, explain
 from app.policy.parse import parse
 from app.policy.rules import NO_POLICY, principal_named
@@ -44,6 +45,22 @@ def test_the_explanation_reads_as_it_is_kept(name: str) -> None:
     who, tool, read_only, arguments = SAID[name]
     decision = decide(POLICY, who, Operation("tool", tool, read_only, arguments))
     assert same_as_golden(f"explain-{name}.txt", explain(POLICY, who, decision))
+
+
+@pytest.mark.parametrize("target", ["alice@example.com", "tool:create_note", "door:tunnel"])
+def test_what_the_operator_has_shut_off_is_explained_as_that_alone(target: str) -> None:
+    decision = decide(POLICY, ALICE, Operation("tool", "create_note", False), denies([target]))
+    name = target.replace(":", "-").partition("@")[0]
+    assert same_as_golden(f"explain-shut-off-{name}.txt", explain(POLICY, ALICE, decision))
+
+
+def test_a_group_that_could_not_be_known_is_named_only_where_it_would_matter() -> None:
+    unknown = decide(POLICY, ALICE, Operation("tool", "delete_note", False))
+    assert "unknown whether it is in ops: that would allow it" in explain(POLICY, ALICE, unknown)
+    known = replace(ALICE, groups_complete=True)
+    assert "unknown" not in explain(POLICY, known, decide(POLICY, known, unknown.operation))
+    other = decide(POLICY, STRANGER, Operation("tool", "create_note", False))
+    assert "unknown whether" not in explain(POLICY, STRANGER, other)
 
 
 def test_a_policy_without_rules_is_explained_as_such() -> None:
