@@ -22,6 +22,7 @@ from tests.house import Clock, in_one_task, new_team, open_house
 
 from .planted import (
     ALICE,
+    LISTS,
     MISSING,
     PEOPLE,
     SPACES,
