@@ -134,7 +134,7 @@ class OAuthStore(Protocol):
         ...
 
     async def touch_client(self, client_id: str, at: float) -> None: ...
-    async def delete_client(self, client_id: str) -> bool:
+    async def delete_client(self, client_id: str, now: float) -> bool:
         """With its grants and everything that hangs off them."""
         ...
 
@@ -151,12 +151,12 @@ class OAuthStore(Protocol):
 
     async def add_grant(self, grant: Grant, code: Code) -> None: ...
     async def find_grant(self, grant_id: str) -> Grant | None: ...
-    async def grants(self, principal_id: str | None = None) -> tuple[Grant, ...]:
+    async def grants(self, now: float, principal_id: str | None = None) -> tuple[Grant, ...]:
         """Live ones, newest first; of one person or of all."""
         ...
 
     async def approved(self, principal_id: str, client_id: str) -> tuple[Grant, ...]:
-        """All grants, also revoked ones, by which this person ever approved this client."""
+        """Newest first: the grants, also revoked ones, by which this person ever approved this client."""
         ...
 
     # Codes
