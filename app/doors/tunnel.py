@@ -37,7 +37,7 @@ from app.doors.http import (
 from app.doors.inside import Inside
 from app.doors.rates import Attempts, LimitedAgain, one_address
 from app.errors import AppError
-from app.oauth.minting import TokenRefused, client_subject
+from app.oauth.minting import TokenRefused
 from app.policy.denies import Denied, Denies, DoorClosed
 from app.principal import Principal
 
@@ -134,7 +134,7 @@ class TunnelDoor:
         denies = self._denies()
         if denies.tunnel:
             return DoorClosed()
-        client = client_subject(principal.client) if principal.client else ""
+        client = principal.client or ""
         return Denied(principal) if not denies.principals.isdisjoint((principal.id, client)) else None
 
     def _check(self, scope: Scope, by_name: dict[bytes, list[bytes]], way: Way) -> None:

@@ -92,7 +92,7 @@ class Bearer:
         return known.principal
 
     def knows(self, token: bytes) -> bool:
-        """Whether `token` was verified before and would pass, but for a revocation: one look, no arithmetic."""
+        """Whether `token` was verified before and would pass (but for a revocation): no arithmetic."""
         known = self._verified.get(sha256(token).digest())
         return known is not None and self._still_good(known)
 
@@ -192,7 +192,7 @@ class InsufficientScope(AppError):
 
 
 class Challenges:
-    """The challenges of one resource. `first`: the scopes that a client without a token is told to ask for."""
+    """The challenges of one resource. `first`: the scopes that a client without a token is to ask for."""
 
     def __init__(self, metadata_url: str, first: Callable[[], Iterable[str]]) -> None:
         self._url, self._first = metadata_url, first

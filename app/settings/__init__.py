@@ -52,6 +52,9 @@ class Settings:
     oauth_enabled: bool
     oauth_challenge: Literal["minimal", "full"]
     oauth_list: Literal["ceiling", "granted"]
+    oauth_signing_alg: Literal["RS256", "ES256"]
+    oauth_allowed_hosts: frozenset[str]
+    oauth_denied_hosts: frozenset[str]
     policy_file: Path
     upstreams_file: Path
     data_dir: Path
@@ -150,6 +153,9 @@ def _assemble(value: Mapping[str, Any], warnings: tuple[str, ...]) -> Settings:
         oauth_enabled=value["OAUTH_ENABLED"],
         oauth_challenge=value["OAUTH_CHALLENGE"],
         oauth_list=value["OAUTH_LIST"],
+        oauth_signing_alg=value["OAUTH_SIGNING_ALG"],
+        oauth_allowed_hosts=value["OAUTH_CLIENT_HOSTS"][0],
+        oauth_denied_hosts=value["OAUTH_CLIENT_HOSTS"][1],
         policy_file=_path(value["POLICY_FILE"], data_dir / "policy.toml"),
         upstreams_file=_path(value["UPSTREAMS_FILE"], data_dir / "upstreams.toml"),
         data_dir=data_dir,

@@ -43,6 +43,8 @@ TABLE: tuple[Variable, ...] = (
     Variable("OAUTH_ENABLED", "The inner OAuth server", "false", "The inner OAuth 2.1 server; needs BASE_URL https (or loopback) and CF_ACCESS_TEAM.", values.flag),
     Variable("OAUTH_CHALLENGE", "The inner OAuth server", "minimal", "Scopes that the first 401 names: `minimal` or `full`.", values.one_of("minimal", "full")),
     Variable("OAUTH_LIST", "The inner OAuth server", "ceiling", "What lists show: `ceiling` (all that the person may consent to) or `granted`.", values.one_of("ceiling", "granted")),
+    Variable("OAUTH_SIGNING_ALG", "The inner OAuth server", "RS256", "How access tokens are signed: `RS256`, which everybody can check, or `ES256`, which is shorter.", values.signing_algorithm),
+    Variable("OAUTH_CLIENT_HOSTS", "The inner OAuth server", "", "Hosts whose client metadata documents are accepted, comma separated; `*.example.com` for all below, `!` in front for never. Default: every public host.", values.client_hosts, example="claude.ai,*.example.com"),
     Variable("POLICY_FILE", "Who may do what", "", "The policy. Default: DATA_DIR/policy.toml; missing: the LAN may do everything, the tunnel door lets nobody call anything.", values.plain, example="./data/policy.toml"),
     Variable("UPSTREAMS_FILE", "Who may do what", "", "Other MCP servers behind the same doors. Default: DATA_DIR/upstreams.toml.", values.plain, example="./data/upstreams.toml"),
     Variable("DATA_DIR", "Storage", "./data", "Database, last good signing keys, and later secrets; made with mode 0700.", values.plain),

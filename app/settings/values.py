@@ -184,6 +184,24 @@ def _is_ipv6(text: str) -> bool:
         return False
 
 
+def signing_algorithm(text: str) -> str:
+    if text.upper() not in ("RS256", "ES256"):
+        raise ValueError("must be RS256 or ES256")
+    return text.upper()
+
+
+def client_hosts(text: str) -> tuple[frozenset[str], frozenset[str]]:
+    """(allowed, denied)"""
+    parts = [part.lower() for part in names(text)]
+    for part in parts:
+        if not re.fullmatch(r"!?(\*\.)?([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*", part):
+            raise ValueError(
+                f"must be host names like claude.ai, *.example.com or !bad.example, comma separated ({part})"
+            )
+    denied = frozenset(part[1:] for part in parts if part.startswith("!"))
+    return frozenset(part for part in parts if not part.startswith("!")), denied
+
+
 def arguments(text: str) -> frozenset[str]:
     for part in names(text):
         if not re.fullmatch(r"[\w./-]+\.\w+", part):

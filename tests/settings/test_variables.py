@@ -26,6 +26,7 @@ PROMISED = {
     ),
     *("CF_ACCESS_GET_IDENTITY", "RATE_LIMIT", "RATE_LIMIT_ATTEMPTS"),
     *("AUDIT_ARGS", "AUDIT_KEEP_DAYS", "AUDIT_KEEP_MB"),
+    *("OAUTH_SIGNING_ALG", "OAUTH_CLIENT_HOSTS"),
     *("OAUTH_LIST", "POLICY_FILE", "UPSTREAMS_FILE", "DATA_DIR", "DATABASE_URL", "LOG_LEVEL", "LOG_FORMAT"),
     *("CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_API_BASE", "CLOUDFLARED_BIN"),
 }
@@ -68,6 +69,11 @@ GOOD: list[tuple[dict[str, str], str, Any]] = [
     ({"OAUTH_ENABLED": "off"}, "oauth_enabled", False),
     ({"OAUTH_CHALLENGE": "full"}, "oauth_challenge", "full"),
     ({"OAUTH_LIST": "granted"}, "oauth_list", "granted"),
+    ({}, "oauth_signing_alg", "RS256"),
+    ({"OAUTH_SIGNING_ALG": "es256"}, "oauth_signing_alg", "ES256"),
+    ({}, "oauth_allowed_hosts", frozenset()),
+    ({"OAUTH_CLIENT_HOSTS": "Claude.ai, *.a.example"}, "oauth_allowed_hosts", {"claude.ai", "*.a.example"}),
+    ({"OAUTH_CLIENT_HOSTS": "claude.ai,!b.example"}, "oauth_denied_hosts", {"b.example"}),
     ({"DATA_DIR": "/srv/brain"}, "policy_file", Path("/srv/brain/policy.toml")),
     ({"DATA_DIR": "/srv/brain"}, "upstreams_file", Path("/srv/brain/upstreams.toml")),
     ({"DATA_DIR": "/srv/brain"}, "database_url", "sqlite:////srv/brain/brain.db"),
@@ -160,6 +166,11 @@ BAD = {
     "OAUTH_ENABLED": (["maybe", "2"], "must be true or false"),
     "OAUTH_CHALLENGE": (["all"], "must be one of minimal, full"),
     "OAUTH_LIST": (["all"], "must be one of ceiling, granted"),
+    "OAUTH_SIGNING_ALG": (["HS256", "none", "PS256"], "must be RS256 or ES256"),
+    "OAUTH_CLIENT_HOSTS": (
+        ["https://claude.ai", "localhost", "10.0.0.1", "*", "a.example:8"],
+        "must be host names like claude.ai, *.example.com or !bad.example, comma separated",
+    ),
     "DATABASE_URL": (
         ["mysql://h/db", "brain.db", "sqlite://x", "postgresql://h/db"],
         "use sqlite:///PATH|be sqlite",
