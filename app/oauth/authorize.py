@@ -65,7 +65,7 @@ async def _client(query: Form, authority: Authority) -> Client:
     ids = [value for value in query.listed("client_id") if value]
     if len(ids) != 1:
         raise PageError("invalid_request", f"The request must name one client_id. {_START_AGAIN}")
-    if ids[0].startswith("https://") and authority.documents is not None:
+    if "://" in ids[0] and authority.documents is not None:
         return await authority.documents(ids[0])
     client = await authority.store.find_client(ids[0])
     if client is None:

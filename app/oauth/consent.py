@@ -51,6 +51,7 @@ async def answer(form: Form, authority: Authority, *, person: Principal, browser
     policy, limit = authority.policy(), authority.ceiling(replace(person, client=client.id))
     scopes = frozenset(within(ticked, limit.intersection(request.scopes), policy))
     if not scopes:
+        authority.report(events.refused("consent", client.id, "access_denied", "ceiling", 303, person.id))
         raise _denied(request, "This account may not use any of the requested scopes.")
     code = await grant_with_code(
         authority, request, client, person=person, scopes=scopes, now=now, remembered=False

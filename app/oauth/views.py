@@ -47,13 +47,12 @@ class ConsentView:
 
 @dataclass(frozen=True, slots=True)
 class ErrorView:
-    """`code` is OAuth's; `client_name` where the client is known. Nothing links to where it points."""
+    """`code` is OAuth's. Nothing on the page links to anywhere that the request named."""
 
     status: int
     code: str
     sentence: str
-    advice: str
-    client_name: str | None
+    retry_after: int | None
     trace: str
 
 

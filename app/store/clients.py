@@ -30,12 +30,13 @@ class SqlClients:
     async def put_document(self, client: Client) -> None:
         row = row_of(client)
         kept = {"id", "origin", "created_at", "last_used_at"}
+        changed = {name: value for name, value in row.items() if name not in kept}
         statement = (
             sqlite.insert(clients)
             .values(row)
             .on_conflict_do_update(
                 index_elements=["id"],
-                set_={name: value for name, value in row.items() if name not in kept},
+                set_={**changed, "last_used_at": client.created_at},
                 where=clients.c.origin == "document",
             )
         )
