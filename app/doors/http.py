@@ -220,7 +220,8 @@ async def let_anybody_in(
             message["headers"] = [*message.get("headers", ()), request_id]
         await send(message)
 
-    await app({**scope, "headers": headers, "visit": visit}, receive, send_with_id)
+    inner = {**scope, "headers": headers, "visit": visit, "request_id": visit.request_id}
+    await app(inner, receive, send_with_id)
 
 
 @lru_cache(maxsize=4096)
