@@ -35,6 +35,14 @@ async def test_nothing_else_of_the_identity_changes(desk: Desk) -> None:
     assert (after.principal.id, after.principal.subject) == (before.principal.id, before.principal.subject)
 
 
+async def test_two_assertions_of_one_session_stay_two(desk: Desk) -> None:
+    whole, now = desk.new(), int(desk.clock())
+    tokens = [desk.team.token(ALICE, identity_nonce="one", exp=now + seconds) for seconds in (60, 3600)]
+    found = [await desk.ask(whole, token) for token in tokens]
+    assert [identity.expires_at - now for identity in found] == [60, 3600]
+    assert desk.requests == 1
+
+
 @pytest.mark.parametrize("look_every", [1, 7, 29, 31, 61, 3600])
 async def test_a_removed_group_is_gone_within_a_minute_however_often_one_comes(
     desk: Desk, look_every: int
@@ -87,8 +95,12 @@ async def test_a_request_that_gives_up_does_not_take_the_look_up_of_the_others_w
 
 
 async def test_a_service_token_is_never_looked_up(desk: Desk) -> None:
-    who = (await desk.ask(desk.new(), desk.team.service_token(NIGHTLY))).principal
-    assert (who.id, desk.requests) == (NIGHTLY, 0)
+    for token in (
+        desk.team.service_token(NIGHTLY),
+        desk.team.service_token(NIGHTLY, identity_nonce="as if it were a person"),
+    ):
+        assert (await desk.ask(desk.new(), token)).principal.id == NIGHTLY
+    assert desk.requests == 0
 
 
 async def test_nobody_is_looked_up_while_no_rule_names_a_group(desk: Desk) -> None:

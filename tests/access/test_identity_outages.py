@@ -57,6 +57,43 @@ async def test_a_silent_endpoint_costs_one_timeout_for_all_people_together(desk:
     await whole.close()
 
 
+async def test_while_it_fails_the_endpoint_is_asked_once_in_five_seconds_by_all_together(desk: Desk) -> None:
+    whole = desk.new()
+    desk.team.identities.unavailable()
+    for round_number in (1, 2, 3):
+        for number in range(20):
+            assert await desk.groups(whole, desk.team.token(f"p{number}@example.com")) is None
+        await settled(whole)
+        assert desk.requests == round_number
+        desk.clock.advance(PROBE_EVERY)
+
+
+async def test_one_person_whose_look_up_never_ends_is_no_outage_for_those_who_are_answered(
+    desk: Desk,
+) -> None:
+    slow = desk.team.token(BOB)
+
+    async def endpoint(scope: Any, receive: Any, send: Any) -> None:
+        if slow in Request(scope).headers["cookie"]:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            return
+        await JSONResponse({"email": ALICE, "groups": ["eng"]})(scope, receive, send)
+
+    bound = listen("127.0.0.1", 0)
+    server = await LoopbackServer.start(endpoint, bound)
+    try:
+        whole = desk.new(url=f"http://{address(bound)}/", timeout=0.3)
+        never = asyncio.create_task(desk.groups(whole, slow))
+        await asyncio.sleep(0)  # it is on its way
+        desk.clock.advance(1)
+        assert await desk.groups(whole, desk.team.token(ALICE)) == {"eng"}
+        assert await never is None
+        assert await desk.groups(whole, desk.team.token(ALICE)) == {"eng"}  # one more session, and it waited
+    finally:
+        await server.stop()
+
+
 async def test_people_who_come_at_once_wait_side_by_side_for_one_timeout(desk: Desk) -> None:
     whole = desk.new(timeout=0.2)
     desk.team.identities.hold()
