@@ -14,18 +14,15 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-import httpx2
 import uvicorn
 import uvloop
 from fastmcp import FastMCP
 from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp_types import ToolAnnotations
 
-from app.access.claims import Identity, issuer_of
-from app.access.identity import WholeIdentity, identity_url
+from app import authorization
 from app.access.jwks import KeySet
-from app.access.verifier import Verifier
-from app.audit.events import Event, policy_event, sign_in_event
+from app.audit.events import Event, policy_event
 from app.audit.log import AuditLog, AuditStore
 from app.audit.metrics import Observer
 from app.audit.recorder import Recorder, Request
@@ -36,10 +33,10 @@ from app.doors.lan import LanDoor
 from app.doors.paths import Paths, at, page
 from app.doors.rates import Attempts, limited
 from app.doors.sockets import listen
-from app.doors.tunnel import TunnelDoor, Verify, asking
 from app.doors.wire import Http1
 from app.gate import Gate, Whoami
 from app.home import Parts, home_page
+from app.internet import tunnel_door
 from app.mcp_server import new_server
 from app.notes import tools as note_tools
 from app.notes.ids import uuid7
@@ -109,8 +106,15 @@ async def build(
             keep_args=settings.audit_args,
         )
         server = mcp or new_server()
+        refusals = authorization.challenges(settings, policy) if settings.oauth_enabled else None
         gate = Gate(
-            server, request=request, policy=policy.current, denies=kill_switch.current, recorder=recorder
+            server,
+            request=request,
+            policy=policy.current,
+            denies=kill_switch.current,
+            recorder=recorder,
+            step_up=refusals.step_up if refusals else None,
+            lists_ceiling=settings.oauth_list == "ceiling",
         )
         furnish(server, store.notes, gate, settings.base_url)
         http = server.http_app(path="/mcp", stateless_http=True, json_response=True)
@@ -145,39 +149,8 @@ async def build(
         )
         tunnel = None
         if settings.tunnel_door is not None:
-            web = await stack.enter_async_context(httpx2.AsyncClient(follow_redirects=False))
-            keys = KeySet(settings.access_certs_url, web, now, settings.data_dir / "access-certs.json")
-            verify = Verifier(
-                keys,
-                issuer=issuer_of(settings.access_team),
-                audiences=settings.access_aud,
-                now=now,
-                first_sight=lambda identity: report(sign_in_event(identity.principal, *asking.get())),
-            )
-            identify: Verify = verify
-            if settings.access_get_identity:
-                # A client of its own: slow look-ups must not hold up the certs.
-                asks = await stack.enter_async_context(httpx2.AsyncClient(follow_redirects=False))
-                whole = WholeIdentity(
-                    identity_url(settings.access_certs_url),
-                    asks,
-                    now,
-                    wanted=lambda: policy.current().names_groups,
-                )
-                stack.push_async_callback(whole.close)
-                identify = completed(verify, whole)
-            tunnel = TunnelDoor(
-                limited(Paths(paths), limit, now, report=report, count=count),
-                base_url=settings.base_url,
-                verify=identify,
-                denies=kill_switch.current,
-                attempts=Attempts(
-                    settings.rate_limit_attempts, now, known=verify.knows, may_be_good=verify.may_be_good
-                ),
-                new_id=new_request_id,
-                report=report,
-                count=count,
-            )
+            shared = authorization.Parts(store.database, policy, kill_switch, report, count, now)
+            tunnel, keys = await stack.enter_async_context(tunnel_door(settings, paths, shared, refusals))
             kill_switch.on_change(tunnel.cut)
         await stack.enter_async_context(audit.running())
         await stack.enter_async_context(kill_switch.running())
@@ -187,15 +160,6 @@ async def build(
         for app in apps:
             await stack.enter_async_context(app.router.lifespan_context(app))
         yield House(server, gate, lan, tunnel, observer, keys)
-
-
-def completed(verify: Verifier, whole: WholeIdentity) -> Verify:
-    """From an assertion to the Identity that it proves, with all groups where they can be known."""
-
-    async def identify(assertion: bytes) -> Identity:
-        return await whole(assertion, await verify(assertion))
-
-    return identify
 
 
 def furnish(server: FastMCP, store: NoteStore, gate: Gate, base_url: str) -> None:

@@ -21,6 +21,7 @@ NOUNS = {
     "deny": "deny",
     "undeny": "deny",
     "audit": "audit",
+    "oauth": "oauth",
     "access": "access",
     "backup": "backup",
     "restore": "backup",

@@ -49,9 +49,10 @@ def routes(
     pages: Pages,
     now: Callable[[], float],
     count: Report,
+    keys: Callable[[float], dict[str, Any]] | None = None,
     login_origin: str | None = None,
 ) -> Routes:
-    """`login_origin`: where a browser is sent whose login has ended (the team's, of Access).
+    """`keys`: the JWK Set at a time. `login_origin`: where a browser is sent whose login has ended (Access).
 
     `count` is told of refusals that are too many to go on record.
     """
@@ -83,6 +84,9 @@ def routes(
         # RFC 7662 §4: for servers, so without CORS.
         "/introspect": endpoint({"POST": programs.introspect}, json_error),
     }
+    if keys is not None:
+        found_keys = found(lambda: keys(now()))
+        public["/jwks"] = endpoint({"GET": found_keys, "HEAD": found_keys}, json_error, cors=READERS)
     signed_in = {
         "/authorize": endpoint({"GET": screens.authorize}, screens.error),
         "/consent": endpoint({"GET": screens.again, "POST": screens.answer}, screens.error),

@@ -200,8 +200,8 @@ def _conflicts(settings: Settings, texts: Mapping[str, str]) -> list[str]:
         found.append("TUNNEL_DOOR: must have another port than MCP_PORT; the port tells the doors apart")
     if settings.access_get_identity and not team:
         found.append("CF_ACCESS_TEAM: must be set with CF_ACCESS_GET_IDENTITY; it is Access that is asked")
-    if settings.oauth_enabled:
-        found.append("OAUTH_ENABLED: the inner OAuth server is not in this version yet; leave it out")
+    if settings.oauth_enabled and not (team and door is not None):
+        found.append("CF_ACCESS_TEAM: must be set with OAUTH_ENABLED; people sign in through Access")
     return found
 
 
