@@ -15,6 +15,8 @@ from app.principal import Principal
 
 DOOR = "door:tunnel"
 _TOOL = "tool:"
+_KINDS = ("door", "tool", "client")
+_SERVICE = ".access"  # how the id of every service token of Access ends
 
 
 class BadTarget(AppError):
@@ -56,15 +58,23 @@ NONE = Denies()
 
 
 def target(text: str) -> str:
-    """The written form of `WHO|tool:NAME|door:tunnel`. Raises BadTarget with what would do."""
+    """The written form of `WHO|tool:NAME|door:tunnel`. Raises BadTarget with what would do.
+
+    A name that is none of these shuts nobody off, and whoever types it is in a hurry: it is refused.
+    """
     text = text.strip()
     if text.startswith("door:") and text != DOOR:
         raise BadTarget("Only the tunnel door can be closed: door:tunnel. The LAN door is the way back in.")
-    if text == "lan":
+    if text.lower() == "lan":
         raise BadTarget("The LAN cannot be shut off: it is the way back in. Stop the server instead.")
-    if not text or text == _TOOL or not text.isprintable() or " " in text:
-        raise BadTarget("Say whom or what: an e-mail, a service token's id, tool:NAME, or door:tunnel.")
-    return text if text.startswith(("door:", _TOOL)) else ascii_lower(text) if "@" in text else text
+    name, at, domain = text.rpartition("@")
+    kind, colon, rest = text.partition(":")
+    named = (colon and rest and kind in _KINDS) or (at and name and domain) or text.endswith(_SERVICE)
+    if not named or not text.isprintable() or " " in text:
+        raise BadTarget(
+            f"{text!r} is nobody: say an e-mail, a service token's id (….access), tool:NAME, or door:tunnel."
+        )
+    return ascii_lower(text) if at and kind not in _KINDS else text
 
 
 def denies(targets: Iterable[str]) -> Denies:

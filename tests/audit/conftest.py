@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ class Log:
     def file(self) -> Path:
         return self.store.database.path
 
-    async def add(self, number: int = 1, *, at: int = AT, name: str = "search", **more: str) -> None:
+    async def add(self, number: int = 1, *, at: int = AT, name: str = "search", **more: Any) -> None:
         await self.audit.append([(at, event(name, **more)) for _ in range(number)])
 
     async def seqs(self) -> list[int]:

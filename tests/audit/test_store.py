@@ -203,7 +203,11 @@ async def test_retention_by_size_leaves_about_what_was_asked_for_and_has_not_to_
 
     room, empty = 400_000, pages()
     for n in range(40):
-        more = {"request_id": f"{n:016}", "principal": "alice@example.com", "args_sha256": "a" * 64}
+        more: dict[str, Any] = {
+            "request_id": f"{n:016}",
+            "principal": "alice@example.com",
+            "args_sha256": "a" * 64,
+        }
         await log.add(100, reason="writers: email is alice@example.com", **more)
     assert 0 < await log.audit.prune(AT, older_than=0, keep_bytes=room) < 4000
     assert await log.audit.prune(AT, older_than=0, keep_bytes=room) == 0
