@@ -218,7 +218,7 @@ def _groups(custom: object) -> frozenset[str]:
     if not isinstance(listed, list):
         return frozenset()
     names = (group.get("name") if isinstance(group, dict) else group for group in listed)
-    return frozenset(name for name in names if isinstance(name, str) and name)
+    return frozenset(name for name in names if _is_name(name))
 
 
 def _nonce(claims: Mapping[str, Any]) -> str | None:
