@@ -29,7 +29,7 @@ from app.audit.events import Event
 
 from .chains import AT, KEY, chain, chains, event, events, head_of
 
-tries = settings(max_examples=40, deadline=None)
+tries = settings(max_examples=25, deadline=None)
 OTHERS: dict[str, st.SearchStrategy[Any]] = {
     "decision": st.sampled_from(["allow", "deny", "refuse"]),
     "status": st.integers(0, 999),
