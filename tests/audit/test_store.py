@@ -12,8 +12,7 @@ import pytest
 
 from app.audit.chain import Fault
 from app.audit.retention import retention
-from app.errors import AppError
-from app.store.audit import AT_ONCE, SqlAudit, known_key, sealing_key
+from app.store.audit import AT_ONCE
 from app.store.audit_check import verify_file
 from app.store.engine import StoreUnusable
 from tests.house import Clock
@@ -287,39 +286,6 @@ async def test_a_record_that_cannot_be_read_is_named_to_who_reads(log: Log) -> N
     change(log.file, "UPDATE audit SET rules = '[' WHERE seq = 2")
     with pytest.raises(StoreUnusable, match="Record 2 of the audit log cannot be read"):
         await log.seqs()
-
-
-def test_a_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
-    file = tmp_path / "data" / "audit.key"
-    key = sealing_key(file)
-    assert (len(key), file.stat().st_mode & 0o777) == (32, 0o600)
-    assert sealing_key(file) == known_key(file) == key
-    assert [one.name for one in file.parent.iterdir()] == ["audit.key"]
-
-
-@pytest.mark.parametrize("content", ["", "no hex", "ab" * 31, "\udcff"])
-def test_a_key_that_is_none_is_a_clear_error_and_is_never_replaced(tmp_path: Path, content: str) -> None:
-    file = tmp_path / "audit.key"
-    file.write_text(content, errors="surrogateescape")
-    before = file.read_bytes()
-    with pytest.raises(AppError, match=r"audit.key is not a usable key .*Restore it from a backup"):
-        sealing_key(file)
-    assert file.read_bytes() == before
-
-
-def test_a_missing_key_is_a_clear_error_for_who_verifies(tmp_path: Path) -> None:
-    with pytest.raises(AppError, match=r"audit.key is not a usable key \(No such file or directory\)"):
-        known_key(tmp_path / "audit.key")
-
-
-async def test_a_log_sealed_with_another_key_is_told_from_then_on(log: Log) -> None:
-    await log.add(2)
-    other = SqlAudit(log.store.database, b"o" * 32)
-    assert verify_file(log.file, other.key) == Fault(2, "the seal at the end of the chain is not ours")
-    await other.append([(AT, event())])
-    assert verify_file(log.file, other.key) == Fault(
-        3, "the end of the chain before this record was not sealed with our key"
-    )
 
 
 async def test_there_is_nothing_to_verify_without_a_database(tmp_path: Path) -> None:
