@@ -53,7 +53,7 @@ SEEN = frozenset({COOKIE})
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Shared:
     """What the server has anyway and the authorization server uses."""
 
     database: Database
@@ -82,7 +82,7 @@ def challenges(settings: Settings, policy: PolicyFile) -> Challenges:
 
 @contextlib.asynccontextmanager
 async def inner_server(
-    settings: Settings, parts: Parts, pages: Pages, refusals: Challenges
+    settings: Settings, parts: Shared, pages: Pages, refusals: Challenges
 ) -> AsyncIterator[Inner]:
     """Raises KeysUnusable when its keys cannot be read or made."""
     store = SqlOAuth(parts.database)

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Mapping
 
 import httpx2
 
-from app import authorization
 from app.access.claims import Identity, issuer_of
 from app.access.identity import WholeIdentity, identity_url
 from app.access.jwks import KeySet
 from app.access.verifier import Verifier
 from app.audit.events import sign_in_event
+from app.authorization import Inner, Shared, inner_server
 from app.doors.credentials import Verify
 from app.doors.http import App
 from app.doors.paths import Paths
@@ -25,7 +25,7 @@ from app.settings import Settings
 
 @contextlib.asynccontextmanager
 async def tunnel_door(
-    settings: Settings, paths: Mapping[str, App], parts: authorization.Parts, refusals: Challenges | None
+    settings: Settings, paths: Mapping[str, App], parts: Shared, refusals: Challenges | None
 ) -> AsyncIterator[tuple[TunnelDoor, KeySet]]:
     """The door in front of `paths`, and the team's keys. `refusals`: with the inner OAuth server."""
     async with contextlib.AsyncExitStack() as stack:
@@ -48,13 +48,11 @@ async def tunnel_door(
             stack.push_async_callback(whole.close)
             identify = completed(verify, whole)
         credentials: list[Verifier | Bearer] = [verify]
-        inner: authorization.Inner | None = None
+        inner: Inner | None = None
         if refusals is not None:
-            from app.pages.consent import OAuthPages  # templates are for this topology alone to pay
+            from app.pages.consent import HtmlPages  # templates are for this topology alone to pay
 
-            inner = await stack.enter_async_context(
-                authorization.inner_server(settings, parts, OAuthPages(), refusals)
-            )
+            inner = await stack.enter_async_context(inner_server(settings, parts, HtmlPages(), refusals))
             credentials.append(inner.bearer)
         attempts = Attempts(
             settings.rate_limit_attempts,

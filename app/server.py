@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import uvicorn
 import uvloop
@@ -20,7 +20,6 @@ from fastmcp import FastMCP
 from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp_types import ToolAnnotations
 
-from app import authorization
 from app.access.jwks import KeySet
 from app.audit.events import Event, policy_event
 from app.audit.log import AuditLog, AuditStore
@@ -36,7 +35,6 @@ from app.doors.sockets import listen
 from app.doors.wire import Http1
 from app.gate import Gate, Whoami
 from app.home import Parts, home_page
-from app.internet import tunnel_door
 from app.mcp_server import new_server
 from app.notes import tools as note_tools
 from app.notes.ids import uuid7
@@ -48,6 +46,9 @@ from app.settings import Settings
 from app.store.audit import SqlAudit, sealing_key
 from app.store.denies import KillSwitch, SqlDenies
 from app.store.open import open_store
+
+if TYPE_CHECKING:
+    from app.oauth.bearer import Challenges
 
 log = logging.getLogger("brain")
 
@@ -106,7 +107,11 @@ async def build(
             keep_args=settings.audit_args,
         )
         server = mcp or new_server()
-        refusals = authorization.challenges(settings, policy) if settings.oauth_enabled else None
+        refusals: Challenges | None = None
+        if settings.oauth_enabled:
+            from app.authorization import challenges
+
+            refusals = challenges(settings, policy)
         gate = Gate(
             server,
             request=request,
@@ -149,7 +154,11 @@ async def build(
         )
         tunnel = None
         if settings.tunnel_door is not None:
-            shared = authorization.Parts(store.database, policy, kill_switch, report, count, now)
+            # 2 MB that a server of the LAN alone has no use for.
+            from app.authorization import Shared
+            from app.internet import tunnel_door
+
+            shared = Shared(store.database, policy, kill_switch, report, count, now)
             tunnel, keys = await stack.enter_async_context(tunnel_door(settings, paths, shared, refusals))
             kill_switch.on_change(tunnel.cut)
         await stack.enter_async_context(audit.running())
