@@ -22,6 +22,7 @@ ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_SECONDS = 300  # how far ahead an assertion may expire
 LEEWAY = 30.0
+NEVER = 1e12  # seconds; no time is written beyond
 CHALLENGE = 'Basic realm="Brain", charset="UTF-8"'
 
 _VERIFIERS: dict[str, Algorithm] = {
@@ -127,8 +128,9 @@ def check_assertion(
     if claims.get("iss") != client_id or claims.get("sub") != client_id:
         raise InvalidClient("iss and sub of the assertion must be the client_id")
     audience = claims.get("aud")
-    # The issuer itself is best; the endpoint's address is what RFC 7523 §3 had before.
-    if (audience[0] if isinstance(audience, list) and len(audience) == 1 else audience) not in audiences:
+    # The issuer itself is best; the endpoint's address is what RFC 7523 §3 had before. One, not several.
+    one = audience[0] if isinstance(audience, list) and len(audience) == 1 else audience
+    if not isinstance(one, str) or one not in audiences:
         raise InvalidClient("the assertion is for another server")
     return _check_time(claims, now)
 
@@ -161,7 +163,7 @@ def _signs(key: Mapping[str, Any], algorithm: str, signed: bytes, signature: byt
 
 def _check_time(claims: Mapping[str, Any], now: float) -> tuple[str, float]:
     expires, jti = claims.get("exp"), claims.get("jti")
-    if not isinstance(expires, int | float) or not isinstance(jti, str):
+    if not isinstance(expires, int | float) or not isinstance(jti, str) or not 0 < expires < NEVER:
         raise InvalidClient("the assertion needs exp and jti")
     if not jti or len(jti) > 256 or expires + LEEWAY <= now:
         raise InvalidClient("the assertion has expired")
