@@ -66,10 +66,17 @@ async def _client(query: Form, authority: Authority) -> Client:
     if len(ids) != 1:
         raise PageError("invalid_request", f"The request must name one client_id. {_START_AGAIN}")
     if "://" in ids[0] and authority.documents is not None:
-        return await authority.documents(ids[0])
+        return await _published(await authority.documents(ids[0]), authority)
     client = await authority.store.find_client(ids[0])
     if client is None:
         raise PageError("invalid_client", "This program is not registered here. It has to register again.")
+    return client
+
+
+async def _published(client: Client, authority: Authority) -> Client:
+    """Where the other endpoints look for it too, even if it was deleted since its document was fetched."""
+    if await authority.store.find_client(client.id) is None:
+        await authority.store.put_document_client(client)
     return client
 
 

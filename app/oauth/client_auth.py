@@ -97,7 +97,7 @@ def _assertion(form: Form, assertion: str | None, named: str | None) -> Credenti
         subject = json_object(base64url(assertion.split(".")[1].encode())).get("sub")
     except (ValueError, IndexError):
         raise InvalidClient("the assertion cannot be decoded") from None
-    if not isinstance(subject, str) or (named is not None and named != subject):
+    if not isinstance(subject, str) or not subject.isprintable() or named not in (None, subject):
         raise InvalidClient("the assertion is of another client")
     return Credentials(subject, "private_key_jwt", assertion)
 
@@ -165,7 +165,9 @@ def _check_time(claims: Mapping[str, Any], now: float) -> tuple[str, float]:
     expires, jti = claims.get("exp"), claims.get("jti")
     if not isinstance(expires, int | float) or not isinstance(jti, str) or not 0 < expires < NEVER:
         raise InvalidClient("the assertion needs exp and jti")
-    if not jti or len(jti) > 256 or expires + LEEWAY <= now:
+    if not jti or len(jti) > 256 or not jti.isprintable():
+        raise InvalidClient("jti of the assertion is not usable")
+    if expires + LEEWAY <= now:
         raise InvalidClient("the assertion has expired")
     if expires > now + ASSERTION_SECONDS + LEEWAY:
         raise InvalidClient(f"the assertion may be good for {ASSERTION_SECONDS} s at the most")

@@ -8,11 +8,13 @@ from typing import Any
 import httpx2
 import pytest
 
-from app.oauth.models import REQUEST_SECONDS
+from app.oauth.authorize import Question, authorize
+from app.oauth.forms import Form
+from app.oauth.models import REQUEST_SECONDS, Client
 from app.policy.denies import Denies
 from app.principal import Principal
 
-from .desk import ALICE, BOB, CALLBACK, EVE, ISSUER, Desk, answered, fields, is_page, is_refused
+from .desk import ALICE, BOB, CALLBACK, CHALLENGE, EVE, ISSUER, Desk, answered, fields, is_page, is_refused
 
 WRITE = "mcp:tools:write"
 LOOPBACK = "http://127.0.0.1/callback"
@@ -214,12 +216,35 @@ async def test_G18_E17_a_client_that_changed_is_asked_again(desk: Desk, client: 
     assert published is not None
     document = replace(published, id="https://client.example/oauth.json", origin="document")
     await desk.store.put_document_client(document)
-    desk.authority = replace(desk.authority)
     asked = {"client_id": document.id}
     await desk.tokens(asked)
     assert "code" in answered(await desk.ask(asked))
     await desk.store.put_document_client(replace(document, name="Other", fingerprint="changed"))
     assert (await desk.ask(asked)).status_code == 200
+
+
+async def test_E21_a_client_that_was_deleted_comes_back_with_its_document(
+    desk: Desk, client: dict[str, Any]
+) -> None:
+    registered = await desk.store.find_client(client["client_id"])
+    assert registered is not None
+    document = replace(registered, id="https://client.example/oauth.json", origin="document")
+
+    async def kept_for_a_while(client_id: str) -> Client:
+        return document
+
+    authority = replace(desk.authority, documents=kept_for_a_while)
+    query = Form(
+        (
+            ("client_id", document.id),
+            ("response_type", "code"),
+            ("code_challenge", CHALLENGE),
+            ("code_challenge_method", "S256"),
+        )
+    )
+    found = await authorize(query, authority, person=ALICE, browser="b", now=desk.clock())
+    assert isinstance(found, Question)
+    assert await desk.store.find_client(document.id) == document
 
 
 async def test_G18_a_revoked_grant_is_remembered_for_nobody(desk: Desk, client: dict[str, Any]) -> None:
