@@ -47,7 +47,9 @@ class TokenRefused(AppError):
     status = 401
 
     def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__("The access token is missing, expired, revoked or not for this server.", detail=detail)
+        super().__init__(
+            "The access token is missing, expired, revoked or not for this server.", detail=detail
+        )
         self.reason = reason
 
 
