@@ -16,6 +16,7 @@ from app.oauth.errors import RegistrationError, TokenError
 from app.oauth.forms import BadForm, Form, read_json
 from app.oauth.introspect import introspect
 from app.oauth.limits import Limits
+from app.oauth.opened import Listed, nothing_listed
 from app.oauth.recording import for_request, refused
 from app.oauth.registration import register
 from app.oauth.revoke import revoke
@@ -51,14 +52,16 @@ def routes(
     count: Report,
     keys: Callable[[float], dict[str, Any]] | None = None,
     login_origin: str | None = None,
+    tools: Listed = nothing_listed,
 ) -> Routes:
     """`keys`: the JWK Set at a time. `login_origin`: where a browser is sent whose login has ended (Access).
 
-    `count` is told of refusals that are too many to go on record.
+    `count` is told of refusals that are too many to go on record. `tools`: what the server lists, for the
+    consent page to say what a scope opens.
     """
     limits = Limits(now)
     programs = Programs(authority, limits, now, count)
-    screens = Screens(authority, pages, limits, now, count=count, login_origin=login_origin)
+    screens = Screens(authority, pages, limits, now, count=count, login_origin=login_origin, tools=tools)
     found, missing = programs.document, programs.missing
     resource = endpoint(
         {"GET": found(programs.resource), "HEAD": found(programs.resource)}, json_error, cors=READERS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from app.audit.events import Report
@@ -15,6 +15,7 @@ from app.oauth.errors import PageError, RedirectError
 from app.oauth.forms import BadForm, Form
 from app.oauth.limits import Limits
 from app.oauth.models import Grant
+from app.oauth.opened import Listed, ListedTool, opened
 from app.oauth.recording import for_request, refused
 from app.oauth.views import ConsentView, ErrorView, Pages, ScopeView
 from app.oauth.wire import Asked, Reply, redirect_reply
@@ -33,9 +34,10 @@ class Screens:
         *,
         count: Report,
         login_origin: str | None,
+        tools: Listed,
     ) -> None:
         self._authority, self._pages, self._limits, self._now = authority, pages, limits, now
-        self._count, self._login_origin = count, login_origin
+        self._count, self._login_origin, self._tools = count, login_origin, tools
         # BCP "cookies": __Host- where there is TLS; browsers keep Secure cookies off plain http.
         self._secure = authority.issuer.startswith("https://")
         self._cookie = "__Host-brain-browser" if self._secure else "brain-browser"
@@ -55,7 +57,7 @@ class Screens:
             raise
         if isinstance(found, str):
             return redirect_reply(found)
-        return self._page(asked, found, None if known else browser)
+        return await self._page(asked, found, None if known else browser)
 
     async def again(self, asked: Asked) -> Reply:
         """GET /consent: whoever had to log in again before the answer was taken."""
@@ -67,7 +69,7 @@ class Screens:
         )
         earlier = await authority.store.approved(person.id, client.id)
         question = Question(request_id or "", request, client, request.scopes, earlier)
-        return self._page(asked, question, None)
+        return await self._page(asked, question, None)
 
     async def answer(self, asked: Asked) -> Reply:
         """POST /consent"""
@@ -99,8 +101,8 @@ class Screens:
             headers["retry-after"] = str(error.retry_after)
         return Reply(error.status, headers, self._pages.error(view))
 
-    def _page(self, asked: Asked, question: Question, new_browser: str | None) -> Reply:
-        view = self._view(asked, question)
+    async def _page(self, asked: Asked, question: Question, new_browser: str | None) -> Reply:
+        view = self._view(asked, question, await self._tools())
         # Chrome holds the redirects after a form against form-action, also that to the login.
         after = [redirects.source_of(question.request.redirect_uri)]
         if self._login_origin is not None:
@@ -111,7 +113,7 @@ class Screens:
             headers["set-cookie"] = f"{self._cookie}={new_browser}; Path=/; HttpOnly; SameSite=Lax{secure}"
         return Reply(200, headers, self._pages.consent(view))
 
-    def _view(self, asked: Asked, question: Question) -> ConsentView:
+    def _view(self, asked: Asked, question: Question, tools: Sequence[ListedTool]) -> ConsentView:
         request, client = question.request, question.client
         policy = self._authority.policy()
         had = _given(question.earlier)
@@ -125,7 +127,8 @@ class Screens:
             loopback=redirects.is_loopback(request.redirect_uri),
             person=request.principal_id,
             scopes=tuple(
-                ScopeView(name, policy.describe(name), new=name not in had) for name in request.scopes
+                ScopeView(name, policy.describe(name), name not in had, opened(policy, name, tools))
+                for name in request.scopes
             ),
             withheld=tuple(name for name in question.wanted if name not in request.scopes),
             known=bool(question.earlier),
@@ -134,6 +137,7 @@ class Screens:
             request_id=question.id,
             expires_at=request.expires_at,
             trace=asked.trace,
+            by_operator=client.origin == "operator",
         )
 
     def _browser(self, asked: Asked) -> str | None:

@@ -8,12 +8,21 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
+class ToolView:
+    """A tool that a scope opens (app.oauth.opened)."""
+
+    name: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
 class ScopeView:
     """A line to tick. `new`: this person never gave it to this client before."""
 
     name: str
     description: str
     new: bool
+    tools: tuple[ToolView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,7 @@ class ConsentView:
     request_id: str
     expires_at: float
     trace: str  # the id of the HTTP request
+    by_operator: bool = False  # the operator of this server added the client, so its name is right
 
 
 @dataclass(frozen=True, slots=True)
