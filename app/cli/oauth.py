@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
+from pathlib import Path
 from typing import Any
 
 from app.audit.chain import milliseconds, timestamp
 from app.cli.database import clock, with_store
+from app.cli.policy_files import Usage
+from app.oauth.documents import is_key_set
 from app.oauth.keys import SigningKeys
-from app.oauth.models import Client, Grant
+from app.oauth.minting import client_subject
+from app.oauth.models import AuthMethod, Client, Grant, fingerprint_of
 from app.oauth.resource import resource_of
 from app.settings import Settings
 from app.store.audit import SqlAudit
@@ -25,6 +29,7 @@ def register(nouns: Any) -> None:
     for name, run, text in (
         ("clients", run_clients, "who registered or was named by a document"),
         ("grants", run_grants, "who consented to what for which client"),
+        ("add", run_add, "a client for a machine (client_credentials); its secret is shown once"),
         ("revoke", run_revoke, "end a grant, or a client with all its grants; counts at once"),
         ("rotate-keys", run_rotate, "a new signing key; the old one goes when its last token is dead"),
     ):
@@ -33,6 +38,13 @@ def register(nouns: Any) -> None:
         verb.set_defaults(run=run)
         if name == "grants":
             verb.add_argument("--who", metavar="EMAIL", help="of this person alone")
+        if name == "add":
+            verb.add_argument("who", metavar="NAME", help="what the machine is called")
+            verb.add_argument("--scopes", required=True, metavar="A,B", help="the most that it may ask for")
+            verb.add_argument(
+                "--jwks", type=Path, metavar="FILE", help="its public keys, for a secret"
+            )
+            verb.set_defaults(on_record="oauth/add")
         if name == "revoke":
             verb.add_argument("who", metavar="ID", help="a grant's or a client's id")
             verb.set_defaults(on_record="oauth/revoke")
@@ -72,6 +84,50 @@ def run_grants(args: argparse.Namespace, settings: Settings) -> int:
     if not found:
         print("Nobody has consented to anything.")
     return 0
+
+
+def run_add(args: argparse.Namespace, settings: Settings) -> int:
+    jwks = _jwks(args.jwks) if args.jwks else None
+    secret = None if jwks else secrets.token_urlsafe(32)
+    client_id = f"m{secrets.token_urlsafe(16)}"
+    methods: tuple[AuthMethod, ...] = ("client_secret_basic", "client_secret_post")
+    client = Client(
+        id=client_id,
+        origin="operator",
+        name=args.who,
+        redirect_uris=(),
+        auth_methods=frozenset({"private_key_jwt"} if jwks else methods),
+        grant_types=frozenset({"client_credentials"}),
+        created_at=clock(),
+        fingerprint=fingerprint_of(client_id),
+        secret_sha256=fingerprint_of(secret) if secret else None,
+        jwks=jwks,
+        scopes=frozenset(scope.strip() for scope in args.scopes.split(",") if scope.strip()),
+    )
+
+    async def add(store: Store, _: SqlAudit) -> None:
+        await SqlOAuth(store.database).add_client(client)
+
+    with_store(settings, add)
+    if args.json:
+        print(json.dumps({"client_id": client_id, "client_secret": secret}))
+        return 0
+    print(f"client_id      {client_id}")
+    if secret:
+        print(f"client_secret  {secret}   (shown this once)")
+    print(f'Rules name it so: service_tokens = ["{client_subject(client_id)}"]')
+    return 0
+
+
+def _jwks(path: Path) -> dict[str, Any]:
+    try:
+        keys = json.loads(path.read_bytes())
+    except (OSError, ValueError) as problem:
+        raise Usage(f"{path} cannot be read as JSON: {problem}") from None
+    if not is_key_set(keys):
+        raise Usage(f'{path} is not a JWK Set; it looks like {{"keys": [ … ]}}, with public keys alone')
+    found: dict[str, Any] = keys
+    return found
 
 
 def run_revoke(args: argparse.Namespace, settings: Settings) -> int:
