@@ -26,7 +26,8 @@ def home(gather: Gather) -> App:
         body = (view.html(facts) if as_html else json.dumps(view.as_json(facts), indent=2) + "\n").encode()
         content_type = "text/html; charset=utf-8" if as_html else "application/json"
         shown = b"" if scope["method"] == "HEAD" else body
-        headers = {**security_headers(forms=False), "vary": "Accept", "content-length": str(len(body))}
+        forms = as_html and facts.forms
+        headers = {**security_headers(forms=forms), "vary": "Accept", "content-length": str(len(body))}
         await _send(send, 200, content_type, shown, **headers)
 
     return serve

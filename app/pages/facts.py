@@ -9,6 +9,7 @@ from typing import TypeVar
 from app.audit.activity import Activity, PastCall
 from app.errors import AppError
 from app.notes.models import Spaces
+from app.pages.grants import Grants
 from app.pages.home import (
     Address,
     Applied,
@@ -54,6 +55,7 @@ class Sources:
     audit_healthy: Callable[[], bool]
     key_age: Callable[[], float | None]
     addresses: Mapping[Door, Address]
+    grants: Callable[[Principal], Awaitable[Grants | None]] | None = None  # None: OAuth is off
 
 
 async def gather(sources: Sources, principal: Principal, request_id: str) -> Home:
@@ -77,6 +79,7 @@ async def gather(sources: Sources, principal: Principal, request_id: str) -> Hom
         address=sources.addresses[principal.door],
         calls=await _or_none(sources.calls(principal)),
         operator=await _operator(sources, policy, listed) if ADMIN in scopes else None,
+        grants=None if sources.grants is None else await sources.grants(principal),
     )
 
 

@@ -11,8 +11,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from app.audit.activity import Activity, PastCall
+from app.pages import grants as grants_view
 from app.pages import render
 from app.pages.connect import Snippet
+from app.pages.grants import Grants
 from app.principal import Principal
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -106,6 +108,11 @@ class Home:
     address: Address
     calls: tuple[PastCall, ...] | None
     operator: Operator | None = None
+    grants: Grants | None = None  # None: there are none to tell of
+
+    @property
+    def forms(self) -> bool:
+        return self.grants is not None and self.grants.forms
 
     @property
     def message(self) -> str:
@@ -145,6 +152,8 @@ def as_json(home: Home) -> dict[str, Any]:
         "connect": {"url": home.address.url, "clients": [asdict(one) for one in home.address.snippets]},
         "calls": None if home.calls is None else [_call(call) for call in home.calls],
     }
+    if home.grants is not None:
+        facts |= grants_view.as_json(home.grants)
     return facts if operator is None else facts | {"operator": _operator(operator)}
 
 
