@@ -138,7 +138,7 @@ def public_jwk(key: PublicKey, kid: str, algorithm: Algorithm) -> dict[str, str]
 def _header(segment: bytes) -> tuple[str, str]:
     """(kid, alg); all tokens of one key share their header."""
     header = _object(_decoded(segment))
-    if header.get("typ") not in _TYPES:  # RFC 9068 §4, RFC 8725 §3.11
+    if str(header.get("typ")) not in _TYPES:  # RFC 9068 §4, RFC 8725 §3.11
         raise TokenRefused("typ", "not an access token")
     if header.keys() != _HEADER:
         raise TokenRefused("header", "other members than typ, alg and kid")

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
+from app.simulator import SigningKey
 from app.store.schema import ensure_schema
+from tests.house import Clock, new_team
 
+from . import holders
 from .desk import Desk, opened
+from .holders import Holders
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +30,30 @@ async def desk(tmp_path: Path, empty_database: Path) -> AsyncIterator[Desk]:
     shutil.copy(empty_database, tmp_path / "brain.db")
     async with opened(tmp_path / "brain.db") as desk:
         yield desk
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def at_home(
+    tmp_path_factory: pytest.TempPathFactory, signing_keys: tuple[SigningKey, SigningKey, SigningKey]
+) -> AsyncIterator[Holders]:
+    """One house for a whole module, whose tests run in the module's loop and leave it as it was."""
+    clock = Clock()
+    team = new_team(clock, signing_keys[:2])
+    folder = tmp_path_factory.mktemp("holders")
+    ready: asyncio.Future[Holders] = asyncio.get_running_loop().create_future()
+    done = asyncio.Event()
+
+    async def hold() -> None:
+        async with holders.opened(folder, clock, team) as home:
+            ready.set_result(home)
+            await done.wait()
+
+    task = asyncio.create_task(hold())
+    task.add_done_callback(
+        lambda ended: None if ready.done() else ready.set_exception(ended.exception() or OSError())
+    )
+    try:
+        yield await ready
+    finally:
+        done.set()
+        await task
