@@ -123,7 +123,7 @@ def _headline(view: ErrorView, *, later: bool) -> str:
         "access_denied": "This was not allowed.",
         "denied": "You are shut off.",
         "rate_limited": "That was too often.",
-    }.get(view.code, "This question cannot be asked.")
+    }.get(view.code, "This did not work.")
 
 
 def _wait(seconds: int | None) -> str:
