@@ -18,6 +18,9 @@ from app.policy.rules import EVERYTHING, READ, WRITE, Kind, Policy, fits
 from app.principal import Principal
 
 WHOAMI = "whoami"
+# Reasons that are known again in the audit log, by their beginning and by their end.
+TOKEN_LACKS = "the client's token lacks "  # noqa: S105 - a reason
+SHUT_OFF = "(brain deny)"
 NO_SPACES = Spaces()
 _CACHED = 4096
 _NAME_MAX = 200  # longer names are decided, but not remembered
@@ -108,7 +111,7 @@ def _before_arguments(
     if not giving:
         return Decision(False, operation, needed, scopes, (), (_why_not(granted, needed),)), ()
     if scopes.isdisjoint(needed):
-        why = f"the client's token lacks {' or '.join(needed)}"
+        why = f"{TOKEN_LACKS}{' or '.join(needed)}"
         rules = tuple(match.rule for match in giving)
         return Decision(False, operation, needed, scopes, rules, (why,), consent_would_help=True), ()
     # A rule counts by what the token has of it: the limits and spaces of the others stay closed.
@@ -122,11 +125,11 @@ def _before_arguments(
 
 def _shut_off(denies: Denies, principal: Principal, operation: Operation) -> str | None:
     if principal.kind != "lan" and principal.id in denies.principals:
-        return f"{principal.id} is shut off by the operator (brain deny)"
+        return f"{principal.id} is shut off by the operator {SHUT_OFF}"
     if principal.door == "tunnel" and denies.tunnel:
-        return "the tunnel door is closed by the operator (brain deny)"
+        return f"the tunnel door is closed by the operator {SHUT_OFF}"
     if operation.kind == "tool" and operation.name in denies.tools:
-        return f"tool:{operation.name} is shut off by the operator (brain deny)"
+        return f"tool:{operation.name} is shut off by the operator {SHUT_OFF}"
     return None
 
 

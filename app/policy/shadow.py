@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from app.policy.arguments import with_defaults
 from app.policy.check import Tool
-from app.policy.decide import Decision, Operation, decide
+from app.policy.decide import SHUT_OFF, TOKEN_LACKS, Decision, Operation, decide
 from app.policy.rules import Policy
 from app.principal import LAN, Principal
 
@@ -32,9 +32,7 @@ Outcome = Literal[
 
 TOOL_CALL = "tools/call"
 OPERATIONS = (TOOL_CALL, "resources/read", "prompts/get", "completion/complete")
-_SHUT_OFF = "(brain deny)"  # the end of a reason: the kill switch, whatever the policy
 _CUT = 200  # a kept text or list of this length may have been longer
-_TOKEN_LACKS = "the client's token lacks "  # noqa: S105 - the beginning of a reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +183,7 @@ class _Judge:
 def _is_of_the_policy(record: Record) -> bool:
     if record["operation"] not in OPERATIONS:
         return False
-    shut_off = str(record.get("reason") or "").endswith(_SHUT_OFF)
+    shut_off = str(record.get("reason") or "").endswith(SHUT_OFF)
     return record["decision"] == "allow" or (record["decision"] == "deny" and not shut_off)
 
 
@@ -209,9 +207,9 @@ def _principal(record: Record) -> Principal:
 def _token_still_lacks(record: Record, decision: Decision) -> Outcome | None:
     """For a call that was refused for its token's scopes alone: whether the token would do now."""
     reason = str(record.get("reason") or "")
-    if record["decision"] != "deny" or not reason.startswith(_TOKEN_LACKS):
+    if record["decision"] != "deny" or not reason.startswith(TOKEN_LACKS):
         return None
-    lacked = reason.removeprefix(_TOKEN_LACKS).split(" or ")
+    lacked = reason.removeprefix(TOKEN_LACKS).split(" or ")
     return "deny" if set(decision.scopes_needed) <= set(lacked) else ON_TOKEN
 
 
