@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
-from app.audit.events import Report, sign_in_event
+from app.audit.events import sign_in_event
 from app.doors.credentials import (
     AUTHORIZATION,
     COOKIE,
@@ -26,22 +26,23 @@ from app.doors.http import App
 from app.doors.rates import Attempts
 from app.doors.tunnel import asking
 from app.errors import AppError
+from app.house import Shared
 from app.oauth.authority import Authority
 from app.oauth.bearer import Bearer, Challenges, NoToken, token_in
 from app.oauth.cimd import DocumentClients
 from app.oauth.documents import Hosts
 from app.oauth.endpoints import routes
+from app.oauth.grants_page import GrantsPage
 from app.oauth.guarded import Fetcher
 from app.oauth.keys import SigningKeys
 from app.oauth.metadata import RESOURCE_PATH
+from app.oauth.opened import Listed
 from app.oauth.resource import resource_of
 from app.oauth.scopes import default_scopes
-from app.oauth.views import Pages
+from app.pages.consent import HtmlPages
 from app.policy.file import PolicyFile
 from app.settings import Settings
 from app.store.audit import sealing_key
-from app.store.denies import KillSwitch
-from app.store.engine import Database
 from app.store.grants import SqlOAuth
 from app.store.revocations import SqlRevocations
 
@@ -53,25 +54,13 @@ SEEN = frozenset({COOKIE})
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
-    """What the server has anyway and the authorization server uses."""
-
-    database: Database
-    policy: PolicyFile
-    kill_switch: KillSwitch
-    report: Report
-    count: Report
-    now: Callable[[], float]
-
-
-@dataclass(frozen=True, slots=True)
 class Inner:
-    """`paths` to add to the tunnel door's, `ways` in to them and to /mcp; `store` for the page at `/`."""
+    """`paths` to add to the tunnel door's, `ways` in to them and to /mcp; `grants` for the page at `/`."""
 
     paths: Mapping[str, App]
     ways: Callable[[Verify, Attempts], Mapping[str, Way]]
     bearer: Bearer
-    store: SqlOAuth
+    grants: GrantsPage
 
 
 def challenges(settings: Settings, policy: PolicyFile) -> Challenges:
@@ -82,9 +71,10 @@ def challenges(settings: Settings, policy: PolicyFile) -> Challenges:
 
 @contextlib.asynccontextmanager
 async def inner_server(
-    settings: Settings, parts: Shared, pages: Pages, refusals: Challenges
+    settings: Settings, parts: Shared, refusals: Challenges, tools: Listed
 ) -> AsyncIterator[Inner]:
-    """Raises KeysUnusable when its keys cannot be read or made."""
+    """`tools`: what the consent page says that scopes open. Raises KeysUnusable: no keys, no server."""
+    pages, secret = HtmlPages(), sealing_key(settings.data_dir / "oauth-keys" / "refresh.key")
     store = SqlOAuth(parts.database)
     revocations = SqlRevocations(parts.database.path, parts.now)
     keys = SigningKeys(
@@ -105,7 +95,7 @@ async def inner_server(
         minting=keys,
         revocations=revocations,
         random=new_secret,
-        successor=successor(sealing_key(settings.data_dir / "oauth-keys" / "refresh.key")),
+        successor=sealed(secret, "refresh"),
         report=parts.report,
         challenge=settings.oauth_challenge,
         documents=documents,
@@ -122,6 +112,7 @@ async def inner_server(
         authority,
         keys=keys.jwks,
         pages=pages,
+        tools=tools,
         now=parts.now,
         count=parts.count,
         login_origin=f"https://{settings.access_team}.cloudflareaccess.com",
@@ -140,7 +131,8 @@ async def inner_server(
 
     async with _collecting(store, parts.now):
         try:
-            yield Inner({**served.public, **served.signed_in}, ways, bearer, store)
+            grants = GrantsPage(authority, pages, parts.now, seal=sealed(secret, "revoke"))
+            yield Inner({**served.public, **served.signed_in}, ways, bearer, grants)
         finally:
             revocations.close()
             await documents.close()
@@ -151,13 +143,10 @@ def new_secret() -> str:
     return secrets.token_urlsafe(32)
 
 
-def successor(key: bytes) -> Callable[[str], str]:
-    """The refresh token after another one: the same for whoever asks twice, and nobody's to compute."""
-
-    def of(token: str) -> str:
-        return hmac.new(key, token.encode(), sha256).hexdigest()
-
-    return of
+def sealed(key: bytes, purpose: str) -> Callable[[str], str]:
+    """A digest of a text that nobody can compute without `key`, and that is of no use for another purpose."""
+    own = hmac.new(key, purpose.encode(), sha256).digest()
+    return lambda text: hmac.new(own, text.encode(), sha256).hexdigest()
 
 
 @contextlib.asynccontextmanager

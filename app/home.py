@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite
@@ -16,14 +16,17 @@ from app.doors.home import home
 from app.doors.http import App
 from app.pages.connect import lan_snippets, tunnel_snippets
 from app.pages.facts import Sources, ToolText, gather
+from app.pages.grants import Grants
 from app.pages.home import Address
 from app.policy.check import Tool
 from app.policy.file import PolicyFile
-from app.principal import Door
+from app.principal import Door, Principal
 from app.settings import Settings
 from app.store.activity import activity, calls_of
 from app.store.denies import KillSwitch, SqlDenies
 from app.store.engine import Database
+
+GrantsOf = Callable[[Principal], Awaitable[Grants | None]]
 
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -42,19 +45,20 @@ class Parts:
     now: Callable[[], float]
 
 
-def home_page(parts: Parts, settings: Settings) -> App:
-    """The app of `/`, for both doors."""
+def home_page(parts: Parts, settings: Settings, *, grants: GrantsOf | None = None) -> App:
+    """The app of `/`, for both doors. `grants`: where the inner OAuth server is on."""
     sources = Sources(
         policy=parts.policy.current,
         policy_problem=lambda: parts.policy.problem,
         denies=parts.kill_switch.current,
-        tools=lambda: _tools(parts.server),
+        tools=lambda: listed_tools(parts.server),
         calls=partial(calls_of, parts.database),
         activity=lambda: activity(parts.database, parts.now()),
         shut_off=SqlDenies(parts.database).list,
         audit_healthy=lambda: parts.audit.healthy,
         key_age=lambda: _age(parts.keys()),
         addresses=addresses(settings),
+        grants=grants,
     )
     return home(partial(gather, sources))
 
@@ -80,7 +84,7 @@ def _name_on_the_lan(hosts: frozenset[str]) -> str:
     return next((one for one in liked if one in hosts), name)
 
 
-async def _tools(server: FastMCP) -> tuple[ToolText, ...]:
+async def listed_tools(server: FastMCP) -> tuple[ToolText, ...]:
     listed = await server.list_tools(run_middleware=False)
     return tuple(
         ToolText(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING
 
 import httpx2
 
@@ -13,21 +14,24 @@ from app.access.identity import WholeIdentity, identity_url
 from app.access.jwks import KeySet
 from app.access.verifier import Verifier
 from app.audit.events import sign_in_event
-from app.authorization import Inner, Shared, inner_server
 from app.doors.credentials import Verify
 from app.doors.http import App
 from app.doors.paths import Paths
 from app.doors.rates import Attempts, limited
 from app.doors.tunnel import TunnelDoor, asking
-from app.oauth.bearer import Bearer, Challenges
+from app.house import Shared
 from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.authorization import Inner
+    from app.oauth.bearer import Bearer
 
 
 @contextlib.asynccontextmanager
 async def tunnel_door(
-    settings: Settings, paths: Mapping[str, App], parts: Shared, refusals: Challenges | None
+    settings: Settings, paths: Mapping[str, App], parts: Shared, inner: Inner | None
 ) -> AsyncIterator[tuple[TunnelDoor, KeySet]]:
-    """The door in front of `paths`, and the team's keys. `refusals`: with the inner OAuth server."""
+    """The door in front of `paths`, and the team's keys. `inner`: with the inner OAuth server."""
     async with contextlib.AsyncExitStack() as stack:
         now = parts.now
         web = await stack.enter_async_context(httpx2.AsyncClient(follow_redirects=False))
@@ -48,11 +52,7 @@ async def tunnel_door(
             stack.push_async_callback(whole.close)
             identify = completed(verify, whole)
         credentials: list[Verifier | Bearer] = [verify]
-        inner: Inner | None = None
-        if refusals is not None:
-            from app.pages.consent import HtmlPages  # templates are for this topology alone to pay
-
-            inner = await stack.enter_async_context(inner_server(settings, parts, HtmlPages(), refusals))
+        if inner is not None:
             credentials.append(inner.bearer)
         attempts = Attempts(
             settings.rate_limit_attempts,

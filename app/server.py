@@ -11,43 +11,43 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import uvicorn
 import uvloop
 from fastmcp import FastMCP
-from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp_types import ToolAnnotations
 
 from app.access.jwks import KeySet
 from app.audit.events import Event, policy_event
 from app.audit.log import AuditLog, AuditStore
 from app.audit.metrics import Observer
-from app.audit.recorder import Recorder, Request
+from app.audit.recorder import Recorder
 from app.audit.retention import Prunable, retention
 from app.doors import health
-from app.doors.http import App, LetIn, Receive, Scope, Send
+from app.doors.http import App, Receive, Scope, Send
 from app.doors.lan import LanDoor
 from app.doors.paths import Paths, at, page
 from app.doors.rates import Attempts, limited
 from app.doors.sockets import listen
 from app.doors.wire import Http1
 from app.gate import Gate, Whoami
-from app.home import Parts, home_page
+from app.home import Parts, home_page, listed_tools
+from app.house import House, Shared, who_asks
 from app.mcp_server import new_server
 from app.notes import tools as note_tools
 from app.notes.ids import uuid7
 from app.notes.models import NoteStore
 from app.policy.check import Tool
 from app.policy.file import PolicyFile
-from app.principal import LAN
 from app.settings import Settings
 from app.store.audit import SqlAudit, sealing_key
 from app.store.denies import KillSwitch, SqlDenies
 from app.store.open import open_store
 
 if TYPE_CHECKING:
+    from app.authorization import Inner
     from app.oauth.bearer import Challenges
 
 log = logging.getLogger("brain")
@@ -58,18 +58,6 @@ DRAIN_SECONDS = 8  # SIGTERM to the end: in-flight requests get this long, the w
 
 class Records(AuditStore, Prunable, Protocol):
     """Where the audit log is kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    """A built server: the MCP object, and one ASGI app for each door (None: the door is off)."""
-
-    mcp: FastMCP
-    gate: Gate
-    lan: App
-    tunnel: App | None
-    observer: Observer
-    keys: KeySet | None
 
 
 @contextlib.asynccontextmanager
@@ -98,7 +86,7 @@ async def build(
 
         policy = PolicyFile(settings.policy_file, now, lambda problem: report(policy_event(problem)))
         kill_switch = KillSwitch(SqlDenies(store.database))
-        request = _request(settings)
+        request = who_asks(settings)
         recorder = Recorder(
             request=request,
             report=observer,
@@ -124,12 +112,21 @@ async def build(
         furnish(server, store.notes, gate, settings.base_url)
         http = server.http_app(path="/mcp", stateless_http=True, json_response=True)
         keys: KeySet | None = None
+        limit, count = settings.rate_limit, observer.count
+        inner: Inner | None = None
+        shared = Shared(store.database, policy, kill_switch, report, count, now)
+        if refusals is not None:
+            from app.authorization import inner_server
+
+            tools = partial(listed_tools, server)
+            inner = await stack.enter_async_context(inner_server(settings, shared, refusals, tools))
         parts = Parts(server, policy, kill_switch, audit, store.database, lambda: keys, now)
+        root = home_page(parts, settings, grants=inner.grants.facts if inner else None)
         paths = {
             "/mcp": at("/mcp", http),
             "/mcp/": at("/mcp", http),
             "/healthz": page(health.healthz),
-            "/": home_page(parts, settings),
+            "/": inner.grants.app(root) if inner else root,
         }
         lan_paths = {
             **paths,
@@ -141,7 +138,6 @@ async def build(
             sse = server.http_app(transport="sse")
             lan_paths |= {"/sse": sse, "/messages/": sse}
             apps.append(sse)
-        limit, count = settings.rate_limit, observer.count
         lan = LanDoor(
             limited(Paths(lan_paths), limit, now, report=report, count=count, free=PROBES),
             networks=settings.lan_networks,
@@ -154,12 +150,9 @@ async def build(
         )
         tunnel = None
         if settings.tunnel_door is not None:
-            # 2 MB that a server of the LAN alone has no use for.
-            from app.authorization import Shared
-            from app.internet import tunnel_door
+            from app.internet import tunnel_door  # 2 MB that a server of the LAN alone has no use for
 
-            shared = Shared(store.database, policy, kill_switch, report, count, now)
-            tunnel, keys = await stack.enter_async_context(tunnel_door(settings, paths, shared, refusals))
+            tunnel, keys = await stack.enter_async_context(tunnel_door(settings, paths, shared, inner))
             kill_switch.on_change(tunnel.cut)
         await stack.enter_async_context(audit.running())
         await stack.enter_async_context(kill_switch.running())
@@ -203,21 +196,6 @@ def new_note_id(now: Callable[[], float]) -> str:
 
 def new_request_id() -> str:
     return secrets.token_hex(8)
-
-
-def _request(settings: Settings) -> Callable[[], Request]:
-    """Who asks: on stdio whoever started us, over HTTP only whom a door let in."""
-    local = Request(LAN)
-    if settings.transport == "stdio":
-        return lambda: local
-
-    def of_door() -> Request:
-        user = auth_context_var.get()
-        if not isinstance(user, LetIn):
-            raise PermissionError("a request that came through no door")
-        return Request(user.principal, user.request_id, user.cf_ray, user.refuse_instead)
-
-    return of_door
 
 
 async def serve(settings: Settings) -> None:
