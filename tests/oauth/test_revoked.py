@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -23,8 +24,10 @@ ADD = "INSERT INTO oauth_revocations (grant_id, jti, until) VALUES (?, ?, ?)"
 
 
 @pytest.fixture
-def revocations(desk_file: Path) -> SqlRevocations:
-    return SqlRevocations(desk_file, Clock())
+def revocations(desk_file: Path) -> Iterator[SqlRevocations]:
+    opened = SqlRevocations(desk_file, Clock())
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
@@ -66,6 +69,7 @@ def test_what_is_over_takes_no_room(desk_file: Path) -> None:
         other.executemany(ADD, [(f"g{n}", None, clock() - 1) for n in range(1000)])
     assert not revocations.is_revoked(grant_id="g1", jti="")
     assert len(revocations) == 0
+    revocations.close()
 
 
 def test_a_database_that_does_not_answer_is_no_yes_and_no_no(desk_file: Path) -> None:
