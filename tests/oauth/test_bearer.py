@@ -96,7 +96,7 @@ async def test_N6_N7_a_token_elsewhere_is_none(at_home: Holders) -> None:
     assert answer.status_code == 401
 
 
-async def test_N8_N12_every_method_needs_a_token_first(at_home: Holders) -> None:
+async def test_N8_every_method_needs_a_token_first(at_home: Holders) -> None:
     for method in ("GET", "DELETE", "HEAD", "PUT"):
         for path in ("/mcp", "/mcp/"):
             answer = await at_home.house.tunnel_request(method, path)
