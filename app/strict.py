@@ -5,18 +5,15 @@ from __future__ import annotations
 import binascii
 import json
 import math
-import re
 from typing import Any, NoReturn, cast
 
-_ALPHABET = re.compile(rb"[A-Za-z0-9_-]*")
-_URLSAFE = bytes.maketrans(b"-_", b"+/")
+_URLSAFE = bytes.maketrans(b"-_+/=", b"+/!!!")  # what is not of this alphabet is of none
 
 
 def base64url(segment: bytes) -> bytes:
     """RFC 7515 §2: without padding. Raises ValueError."""
-    if _ALPHABET.fullmatch(segment) is None:
-        raise ValueError("not base64url")
-    return binascii.a2b_base64(segment.translate(_URLSAFE) + b"=" * (-len(segment) % 4))
+    padded = segment.translate(_URLSAFE) + b"=" * (-len(segment) % 4)
+    return binascii.a2b_base64(padded, strict_mode=True)
 
 
 def json_object(data: bytes) -> dict[str, Any]:
