@@ -19,8 +19,9 @@ _NOWHERE = "nobody@elsewhere.invalid"
 ANY_PERSON = "any person"
 OTHER_SHARED = "any other shared space"
 OTHERS_OWN = "the own spaces of others"
+NO_SPACE = "where no space counts"
 
-# Where a decision holds: space → what calls must keep to there (nothing: free).
+# Where a decision holds: space → what calls must keep to there (nothing: free). NO_SPACE is always there.
 _Reach = Mapping[str, frozenset[str]]
 
 
@@ -109,6 +110,7 @@ class _Side:
         return [decide(policy, principal, decision.operation) for policy in rules] or [decision]
 
     def _open(self, principal: Principal, part: Decision) -> Iterator[str]:
+        yield NO_SPACE
         for space in self._spaces:
             if part.spaces.includes(space) and space != principal.own_space:
                 yield space
@@ -148,7 +150,7 @@ def _space_changes(who: str, both: Mapping[Operation, tuple[_Reach, _Reach]]) ->
             for space in spaces:
                 found.setdefault((sign, space), []).append(operation)
     for (sign, space), operations in sorted(found.items()):
-        spaced = [operation for operation, (before, after) in both.items() if before or after]
+        spaced = [operation for operation, (before, after) in both.items() if len({*before, *after}) > 1]
         yield Change(sign, who, "space", space, "" if operations == spaced else f"for {_names(operations)}")
 
 
@@ -161,12 +163,13 @@ def _limit_changes(who: str, both: Mapping[Operation, tuple[_Reach, _Reach]]) ->
                 found.setdefault(told, []).append(space)
         for told, spaces in found.items():
             everywhere = len(spaces) == len(before.keys() & after.keys())
+            spaces = [space for space in spaces if space != NO_SPACE]
             yield Change(
                 "~",
                 who,
                 "limit",
                 f"on {operation.name}: {told}",
-                "" if everywhere else f"in {', '.join(spaces)}",
+                "" if everywhere else f"in {', '.join(spaces)}" if spaces else NO_SPACE,
             )
 
 
@@ -178,17 +181,16 @@ def _gained_and_lost(
 
 def _where(reach: _Reach) -> str:
     """Where a gained or lost operation works, and what its calls must keep to."""
-    if not reach:
-        return ""
     limits = sorted({_told(limits) for limits in reach.values() if limits})
-    return f"in {_spaces_told(reach)}" + (f"; {'; '.join(limits)}" if limits else "")
+    spaces = [f"in {_spaces_told(reach)}"] if len(reach) > 1 else []
+    return "; ".join([*spaces, *limits])
 
 
 def _spaces_told(reach: _Reach) -> str:
     if OTHERS_OWN in reach:
         return "every space"
     if OTHER_SHARED not in reach:
-        return ", ".join(sorted(reach))
+        return ", ".join(sorted(space for space in reach if space != NO_SPACE))
     return ", ".join(["all shared spaces", *sorted(space for space in reach if space.startswith("~"))])
 
 
