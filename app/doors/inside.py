@@ -8,18 +8,19 @@ from collections.abc import Iterator
 import anyio
 
 from app.policy.denies import Denies
+from app.principal import Principal
 
 
 class Inside:
     """The requests that run now, by principal. All on one event loop."""
 
     def __init__(self) -> None:
-        self._scopes: dict[str, set[anyio.CancelScope]] = {}
+        self._scopes: dict[Principal, set[anyio.CancelScope]] = {}
 
     @contextlib.contextmanager
-    def entered(self, principal_id: str) -> Iterator[anyio.CancelScope]:
-        """Around one request. It ends early, without an exception, when `cut` names the principal."""
-        running = self._scopes.setdefault(principal_id, set())
+    def entered(self, principal: Principal) -> Iterator[anyio.CancelScope]:
+        """Around one request. It ends early, without an exception, when `cut` shuts `principal` off."""
+        running = self._scopes.setdefault(principal, set())
         with anyio.CancelScope() as scope:
             running.add(scope)
             try:
@@ -27,11 +28,11 @@ class Inside:
             finally:
                 running.discard(scope)
                 if not running:
-                    self._scopes.pop(principal_id, None)
+                    self._scopes.pop(principal, None)
 
     def cut(self, denies: Denies) -> None:
         """Ends what runs for those who are shut off now: also streams that would go on for hours."""
-        for principal_id, scopes in list(self._scopes.items()):
-            if denies.tunnel or principal_id in denies.principals:
+        for principal, scopes in list(self._scopes.items()):
+            if denies.tunnel or denies.shut(principal):
                 for scope in list(scopes):
                     scope.cancel()

@@ -113,7 +113,7 @@ class TunnelDoor:
             answering = True
             await send(message)
 
-        with self._inside.entered(principal.id) as inside:
+        with self._inside.entered(principal) as inside:
             await let_in(self._app, scope, receive, answer, user, kept)
         if inside.cancelled_caught:
             cut = self._shut_off(principal) or Denied(principal)
@@ -134,8 +134,7 @@ class TunnelDoor:
         denies = self._denies()
         if denies.tunnel:
             return DoorClosed()
-        client = principal.client or ""
-        return Denied(principal) if not denies.principals.isdisjoint((principal.id, client)) else None
+        return Denied(principal) if denies.shut(principal) else None
 
     def _check(self, scope: Scope, by_name: dict[bytes, list[bytes]], way: Way) -> None:
         check_path(scope)

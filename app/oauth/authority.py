@@ -55,7 +55,7 @@ class Authority:
         denies = self.denies()
         if denies.tunnel:
             raise DoorClosed
-        if not denies.principals.isdisjoint({who.id, who.client}):
+        if denies.shut(who):
             return frozenset()
         return ceiling(self.policy(), who).scopes
 

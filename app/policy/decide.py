@@ -124,7 +124,7 @@ def _before_arguments(
 
 
 def _shut_off(denies: Denies, principal: Principal, operation: Operation) -> str | None:
-    if principal.kind != "lan" and principal.id in denies.principals:
+    if denies.shut(principal):
         return f"{principal.id} is shut off by the operator {SHUT_OFF}"
     if principal.door == "tunnel" and denies.tunnel:
         return f"the tunnel door is closed by the operator {SHUT_OFF}"

@@ -14,6 +14,7 @@ from app.errors import AppError
 from app.principal import Principal
 
 DOOR = "door:tunnel"
+CLIENT = "client:"  # and the id of a client: whoever it acts for, itself too
 _TOOL = "tool:"
 _KINDS = ("door", "tool", "client")
 _SERVICE = ".access"  # how the id of every service token of Access ends
@@ -52,6 +53,12 @@ class Denies:
 
     def __bool__(self) -> bool:
         return bool(self.principals or self.tools or self.tunnel)
+
+    def shut(self, principal: Principal) -> bool:
+        """Whether `principal` is shut off, or the client that acts for them."""
+        if not self.principals or principal.kind == "lan":
+            return False
+        return not self.principals.isdisjoint({principal.id, f"{CLIENT}{principal.client}"})
 
 
 NONE = Denies()
