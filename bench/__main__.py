@@ -8,7 +8,7 @@ import sys
 
 import fastmcp
 
-from bench import audit, doors, identity, notes, start
+from bench import audit, doors, identity, notes, policy, start
 from bench.doors import Line
 
 
@@ -22,6 +22,8 @@ def main() -> None:
     print(door_table(asyncio.run(doors.measure())))
     _say("who is there")
     print(identity_table(asyncio.run(identity.measure())))
+    _say("the policy")
+    print(policy_table(policy.measure()))
     _say("starting")
     print(start_table(start.measure()))
     _say("the audit log")
@@ -55,6 +57,11 @@ def identity_table(micros: dict[str, float]) -> str:
         f"| {name} | {value:.1f} | {value / micros['bare RSA']:.2f} × |" for name, value in micros.items()
     ]
     return "\n" + _table("| identity check | µs | to bare RSA |", rows)
+
+
+def policy_table(measured: dict[str, float]) -> str:
+    rows = [f"| {name} | {value:,.2f} |" for name, value in measured.items()]
+    return "\n" + _table("| policy of 1,000 rules, 500 tools | |", rows)
 
 
 def start_table(taken: dict[str, tuple[float, float]]) -> str:
