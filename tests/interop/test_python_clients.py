@@ -1,0 +1,23 @@
+"""The Python clients live their whole story: O10, and what it is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .place import place
+from .python_clients import fastmcp_client, python_sdk
+from .story import STEPS, live
+
+
+async def test_O10_python_sdk_steps_up_refreshes_and_logs_in_again(tmp_path: Path) -> None:
+    async with place(tmp_path) as here, python_sdk(here) as session:
+        told = await live(here, session)
+    assert told.good, told.steps
+    assert tuple(told.steps) == STEPS
+
+
+async def test_O10_fastmcp_client_steps_up_refreshes_and_logs_in_again(tmp_path: Path) -> None:
+    async with place(tmp_path) as here, fastmcp_client(here) as session:
+        told = await live(here, session)
+    assert told.good, told.steps
+    assert tuple(told.steps) == STEPS
