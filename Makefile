@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A file of tests stays in one process; as many processes as there are cores.
+TESTS := $(BIN)/pytest -q -n auto --dist loadfile
 .DEFAULT_GOAL := help
 .PHONY: help run test demo tunnel tunnel-down check conformance clients golden bench docs format clean
 
@@ -21,14 +23,14 @@ tunnel-down: ## end the exposure (not in this version yet)
 
 ##@ Work on it
 test: $(VENV)/.dev ## all tests
-	@$(BIN)/pytest
+	@$(TESTS)
 
 check: $(VENV)/.dev ## format, lint, types, import rings, tests: what CI runs
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/pytest
+	@$(TESTS)
 
 conformance: $(VENV)/.dev ## the official MCP conformance suite, at both doors (needs npm)
 	@$(BIN)/python -m tests.conformance
