@@ -25,8 +25,8 @@ from .python_clients import fastmcp_client, python_sdk
 from .story import STEPS, Session, Told, live
 
 Connect = Callable[[Place], AbstractAsyncContextManager[Session]]
-FULL = "all at once"
-CANNOT_STEP_UP = {"TypeScript SDK 1"}
+FULL = ", OAUTH_CHALLENGE=full"
+CANNOT_STEP_UP = {"TypeScript SDK 1", "Inspector, --server-url"}
 
 
 def python_clients() -> dict[str, Connect]:
@@ -38,17 +38,21 @@ def node_clients(node: Path) -> dict[str, Connect]:
         "TypeScript SDK 2": partial(typescript, node=node, sdk="v2", mode="auto"),
         "TypeScript SDK 2, legacy": partial(typescript, node=node, sdk="v2", mode="legacy"),
         "TypeScript SDK 1": partial(typescript, node=node, sdk="v1", mode="legacy"),
+        f"TypeScript SDK 1{FULL}": partial(typescript, node=node, sdk="v1", mode="legacy"),
         "mcp-remote": partial(mcp_remote, node=node),
-        "Inspector": partial(inspector, node=node),
+        "Inspector": partial(inspector, node=node, listed=True),
+        "Inspector, --server-url": partial(inspector, node=node, listed=False),
     }
 
 
 async def story_of(client: str, connect: Connect) -> Told:
     with tempfile.TemporaryDirectory() as folder:
-        async with place(Path(folder)) as here:
+        full = client.endswith(FULL)
+        async with place(Path(folder), OAUTH_CHALLENGE="full" if full else "minimal") as here:
+            here.person.generous = full
             try:
                 async with connect(here) as session:
-                    return await live(here, session, can_step_up=client not in CANNOT_STEP_UP)
+                    return await live(here, session, can_step_up=client not in CANNOT_STEP_UP, full=full)
             except Exception as raised:
                 return Told({"register": "FAILS: " + "".join(traceback.format_exception(raised))[-1500:]})
 

@@ -16,7 +16,7 @@ from mcp.client.stdio import StdioServerParameters
 
 from tests.clients.node_clients import ended
 
-from .browser import Consent, remembered
+from .browser import READ, Consent, remembered
 from .place import Place, as_program
 from .python_clients import text_of
 from .story import Answer, Session
@@ -143,11 +143,21 @@ async def mcp_remote(place: Place, node: Path) -> AsyncIterator[Session]:
 
 
 class Inspector(Opened):
-    """One run of the Inspector for each question; it keeps its tokens in the home folder."""
+    """One run of the Inspector for each question; it keeps its tokens in the home folder.
 
-    def __init__(self, place: Place, node: Path) -> None:
+    `listed`: the server is named in a configuration file. With its address on the command line the
+    Inspector refreshes on a 403 and gives up.
+    """
+
+    def __init__(self, place: Place, node: Path, *, listed: bool) -> None:
         super().__init__(place)
         self._node = node
+        self._target = ["--server-url", place.url, "--transport", "http"]
+        if listed:
+            file = place.folder / "inspector.json"
+            entry = {"type": "streamable-http", "url": place.url, "oauth": {"scopes": READ}}
+            file.write_text(json.dumps({"mcpServers": {"brain": entry}}))
+            self._target = ["--config", str(file), "--server", "brain"]
         self.environ |= {"MCP_AUTO_OPEN_ENABLED": "true", "MCP_INSPECTOR_SECRET_STORE": "file"}
 
     async def tools(self) -> Sequence[str]:
@@ -166,8 +176,7 @@ class Inspector(Opened):
             MODULES / "@modelcontextprotocol" / "inspector" / "clients" / "launcher" / "build" / "index.js"
         )
         process = await asyncio.create_subprocess_exec(
-            str(self._node), program, "--cli", "--server-url", self.place.url, "--transport", "http",
-            "--method", method, *more,
+            str(self._node), program, "--cli", *self._target, "--method", method, *more,
             cwd=self.place.folder, env=self.environ, stdin=PIPE, stdout=PIPE, stderr=PIPE,
         )  # fmt: skip
         async with asyncio.timeout(SECONDS):
@@ -180,5 +189,5 @@ class Inspector(Opened):
 
 
 @contextlib.asynccontextmanager
-async def inspector(place: Place, node: Path) -> AsyncIterator[Session]:
-    yield Inspector(place, node)
+async def inspector(place: Place, node: Path, *, listed: bool) -> AsyncIterator[Session]:
+    yield Inspector(place, node, listed=listed)
