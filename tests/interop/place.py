@@ -14,7 +14,7 @@ from pathlib import Path
 from app import settings as app_settings
 from app.doors.http import App, Message, Receive, Scope, Send
 from app.oauth.models import ACCESS_SECONDS
-from app.server import House, build
+from app.server import build
 from app.simulator import Application, Running, SigningKey, Simulator, Team, running
 from app.simulator.server import LoopbackServer, address, listen
 from tests.cli.brain import brain
@@ -46,7 +46,6 @@ class Recorder:
 class Place:
     """`url`: what a person gives their client. `person`: whoever sits at the browser."""
 
-    house: House
     folder: Path
     clock: Clock
     team: Team
@@ -71,7 +70,7 @@ class Place:
 
     async def operator(self, *words: str) -> str:
         """A `brain …` command beside the running server."""
-        ran = await brain(self.folder, *words, **environment(self.folder, self.access))
+        ran = await brain(self.folder, *words, stdin=b"", **environment(self.folder, self.access))
         assert ran.code == 0, ran.err
         return ran.out
 
@@ -113,7 +112,7 @@ async def place(folder: Path, **variables: str) -> AsyncIterator[Place]:
             server = await LoopbackServer.start(wire, bound)
             try:
                 async with Person.at_a_browser(WHO) as person:
-                    yield Place(house, folder, clock, team, access, wire, person)
+                    yield Place(folder, clock, team, access, wire, person)
             finally:
                 await server.stop()
 

@@ -1,9 +1,10 @@
-"""The Python SDK's `OAuthClientProvider` and FastMCP's client with `OAuth`, each with a person at its browser."""
+"""The Python SDK's `OAuthClientProvider` and FastMCP's client with `OAuth`; a person is at the browser."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import warnings
 import webbrowser
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -68,9 +69,7 @@ class InPython:
         token = {"token": context.current_tokens.refresh_token or ""}
         form, headers = context.prepare_token_auth(token, {})
         form.setdefault("client_id", context.client_info.client_id or "")
-        answer = await self.place.person.http.post(
-            f"{self.place.issuer}/revoke", data=form, headers=headers
-        )
+        answer = await self.place.person.http.post(f"{self.place.issuer}/revoke", data=form, headers=headers)
         assert answer.status_code == 200, answer.text
         return True
 
@@ -150,6 +149,8 @@ class PersonsBrowser(webbrowser.BaseBrowser):
 async def fastmcp_client(place: Place) -> AsyncIterator[Session]:
     """As `auth="oauth"`; written out only for the provider to be in hand."""
     webbrowser.register("interop", None, PersonsBrowser(place), preferred=True)
-    oauth = OAuth(place.url, token_storage=MemoryStore())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Using in-memory token storage")
+        oauth = OAuth(place.url, token_storage=MemoryStore())
     async with fastmcp.Client(StreamableHttpTransport(place.url, auth=oauth)) as client:
         yield FastMCPSession(place, oauth, client)
