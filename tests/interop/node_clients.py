@@ -145,8 +145,8 @@ async def mcp_remote(place: Place, node: Path) -> AsyncIterator[Session]:
 class Inspector(Opened):
     """One run of the Inspector for each question; it keeps its tokens in the home folder.
 
-    `listed`: the server is named in a configuration file. With its address on the command line the
-    Inspector refreshes on a 403 and gives up.
+    `listed`: a configuration file names the server and a scope. Without a scope, or with the address on
+    the command line, the Inspector refreshes on a 403 and gives up.
     """
 
     def __init__(self, place: Place, node: Path, *, listed: bool) -> None:

@@ -42,7 +42,7 @@ class Session(Protocol):
         ...
 
     async def revoke(self) -> bool:
-        """Sends its token to /revoke; no where a client keeps it to itself."""
+        """Sends the client's refresh token to /revoke; False where the client keeps it to itself."""
         ...
 
     def consents(self) -> list[Consent]:
@@ -142,10 +142,9 @@ class _Story:
         return "ok, nobody asked"
 
     async def revoke(self) -> str:
-        by_client = await self.session.revoke()
-        if by_client:
+        if await self.session.revoke():
             assert self.place.count("POST /revoke 200") == 1
-            return "ok, by the client at /revoke"
+            return "ok, at /revoke"
         for grant in json.loads(await self.place.operator("oauth", "grants", "--json")):
             await self.place.operator("oauth", "revoke", grant["id"])
         return "ok, by the operator"
