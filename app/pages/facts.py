@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from app.audit.activity import Activity, PastCall
@@ -62,8 +62,6 @@ async def gather(sources: Sources, principal: Principal, request_id: str) -> Hom
     """Everything that `principal` may see, and nothing else."""
     policy, listed = sources.policy(), await sources.tools()
     usable = _usable(policy, principal, sources.denies(), listed)
-    spaces = {tool.spaces for tool in usable if tool.spaces}
-    common = spaces.pop() if len(spaces) == 1 else ""
     scopes = effective_scopes(policy, principal)
     return Home(
         principal=principal,
@@ -73,9 +71,8 @@ async def gather(sources: Sources, principal: Principal, request_id: str) -> Hom
             for match in ceiling(policy, principal).matches
         ),
         scopes=tuple(sorted(scopes)),
-        tools=tuple(replace(tool, spaces="") for tool in usable) if common else usable,
+        tools=usable,
         hidden=len(listed) - len(usable),
-        spaces=common,
         address=sources.addresses[principal.door],
         calls=await _or_none(sources.calls(principal)),
         operator=await _operator(sources, policy, listed) if ADMIN in scopes else None,

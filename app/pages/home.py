@@ -104,7 +104,6 @@ class Home:
     scopes: tuple[str, ...]
     tools: tuple[Usable, ...]
     hidden: int
-    spaces: str  # of all tools, where they are the same for all
     address: Address
     calls: tuple[PastCall, ...] | None
     operator: Operator | None = None
@@ -113,6 +112,12 @@ class Home:
     @property
     def forms(self) -> bool:
         return self.grants is not None and self.grants.forms
+
+    @property
+    def spaces(self) -> str:
+        """Of all tools that have any, where they are the same for all."""
+        found = {tool.spaces for tool in self.tools if tool.spaces}
+        return found.pop() if len(found) == 1 else ""
 
     @property
     def message(self) -> str:
@@ -147,7 +152,7 @@ def as_json(home: Home) -> dict[str, Any]:
             for one in home.rules
         ],
         "scopes": list(home.scopes),
-        "tools": [asdict(tool) | {"spaces": tool.spaces or home.spaces} for tool in home.tools],
+        "tools": [asdict(tool) for tool in home.tools],
         "hidden_tools": home.hidden,
         "connect": {"url": home.address.url, "clients": [asdict(one) for one in home.address.snippets]},
         "calls": None if home.calls is None else [_call(call) for call in home.calls],
