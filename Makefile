@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # A file of tests stays in one process; as many processes as there are cores.
 TESTS := $(BIN)/pytest -q -n auto --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help run test demo tunnel tunnel-down check conformance clients golden bench docs format clean
+.PHONY: help run test demo tunnel tunnel-down check conformance clients interop golden bench docs format clean
 
 ##@ Use
 run: $(VENV)/.run ## start on the LAN door: http://127.0.0.1:8084/mcp
@@ -38,6 +38,9 @@ conformance: $(VENV)/.dev ## the official MCP conformance suite, at both doors (
 clients: $(VENV)/.dev ## real clients at every way in (needs npm)
 	@$(BIN)/python -m tests.clients
 
+interop: $(VENV)/.dev ## real clients that log in to the inner OAuth server (needs npm)
+	@$(BIN)/python -m tests.interop
+
 golden: $(VENV)/.dev ## write the golden texts of the tests anew; read the diff
 	@GOLDEN=1 $(BIN)/pytest -q tests
 
@@ -46,6 +49,7 @@ bench: $(VENV)/.dev ## the benchmark table
 
 docs: $(VENV)/.dev ## write the files that are made from tables
 	@$(BIN)/brain --env-file /dev/null config --example > deploy/app.env.example
+	@$(BIN)/python -m tests.oauth.coverage
 
 format: $(VENV)/.dev ## format and mend what can be mended
 	@$(BIN)/ruff format .

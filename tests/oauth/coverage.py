@@ -1,7 +1,7 @@
 """Which requirement of the authorization server is held by which test: `python -m tests.oauth.coverage`.
 
-A test holds a requirement by naming its id: `test_F4_…`, or `test_J10_J11_…` for several. What no test
-holds needs a reason in `not_tested.tsv`.
+A test holds a requirement by naming its id: `test_F4_…`, `test_J10_J11_…` for several, or `test_A3_to_A12_…`
+for all from one to the other. What no test holds needs a reason in `not_tested.tsv`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 COVERAGE = HERE / "COVERAGE.md"
-_IDS = re.compile(r"test_((?:[A-Z]\d+_)+)")
+_IDS = re.compile(r"test_((?:[A-Z]\d+_(?:to_(?=[A-Z]\d))?)+)")
+_RANGE = re.compile(r"([A-Z])(\d+)(?:_to_\1(\d+))?(?=_)")
 
 
 def requirements() -> dict[str, tuple[str, str, str]]:
@@ -30,14 +31,20 @@ def reasons() -> dict[str, str]:
     return dict(line.split("\t", 1) for line in lines if line.strip())
 
 
+def ids_in(name: str) -> list[str]:
+    """The ids that a test's name begins with."""
+    match = _IDS.match(name)
+    ranges = _RANGE.findall(match[1]) if match else []
+    return [f"{group}{n}" for group, first, last in ranges for n in range(int(first), int(last or first) + 1)]
+
+
 def named_tests() -> Iterator[tuple[str, str]]:
     """(id, file::test) of every test that names an id."""
     for folder in ("oauth", "interop"):
         for file in sorted((ROOT / "tests" / folder).rglob("test_*.py")):
             for node in ast.walk(ast.parse(file.read_text())):
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                    match = _IDS.match(node.name)
-                    for found in match[1].strip("_").split("_") if match else ():
+                    for found in ids_in(node.name):
                         yield found, f"{file.relative_to(ROOT)}::{node.name}"
 
 
@@ -52,8 +59,8 @@ def coverage() -> str:
     lines = [
         "# What holds each requirement",
         "",
-        "Written by `python -m tests.oauth.coverage` from the names of the tests. Levels: M must, S should, C needed",
-        "by a named client, D our decision, O optional.",
+        "Written by `python -m tests.oauth.coverage` from the names of the tests. Levels: M must, S should,",
+        "C needed by a named client, D our decision, O optional.",
         "",
         "| id | level | requirement | held by |",
         "|---|---|---|---|",

@@ -154,7 +154,7 @@ async def test_F8_the_query_of_a_redirect_uri_stays_as_it_is(desk: Desk) -> None
         ("F28", {"request_uri": "https://a.example/r"}, "request_uri_not_supported"),
     ],
 )
-async def test_F9_to_F28_F26_errors_go_to_the_client_with_one_state_and_one_issuer(
+async def test_F9_to_F16_F20_F21_F22_F26_F27_errors_go_to_the_client_with_one_state_and_one_issuer(
     desk: Desk, client: dict[str, Any], row: str, query: dict[str, Any], code: str
 ) -> None:
     reply = await desk.ask(client, **query)

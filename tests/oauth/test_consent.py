@@ -321,6 +321,6 @@ async def test_a_closed_door_puts_off_what_it_does_not_end(desk: Desk, client: d
 
 async def test_the_kill_switch_shuts_a_client_off(desk: Desk, client: dict[str, Any]) -> None:
     tokens = await desk.tokens(client)
-    desk.denied = Denies(principals=frozenset({client["client_id"]}))
+    desk.denied = Denies(principals=frozenset({f"client:{client['client_id']}"}))
     assert is_refused(await desk.refresh(client, tokens["refresh_token"]), "invalid_grant")
     assert answered(await desk.ask(client))["error"] == "access_denied"
