@@ -8,7 +8,7 @@ import sys
 
 import fastmcp
 
-from bench import audit, doors, identity, notes, policy, start
+from bench import audit, doors, identity, notes, oauth, policy, start
 from bench.doors import Line
 
 
@@ -28,6 +28,8 @@ def main() -> None:
     print(start_table(start.measure()))
     _say("the audit log")
     print(audit_table(*asyncio.run(audit.measure())))
+    _say("the OAuth server")
+    print(oauth_table(asyncio.run(oauth.measure())))
     _say("notes")
     print(notes_table(notes.run()))
     rate, size = notes.long_notes()
@@ -82,6 +84,17 @@ def audit_table(lines: list[Line], commit_ms: float) -> str:
         )
     head = "| tunnel door | req/s without audit | audited | ratio | CPU µs/req without | audited |"
     return f"\n{_table(head, rows)}\n\nOne bare SQLite commit, `synchronous=FULL`: {commit_ms:.2f} ms."
+
+
+def oauth_table(found: oauth.Measured) -> str:
+    rows = [f"| {one.name} | {one.per_s:,.0f} | {one.p50_ms:.1f} | {one.p99_ms:.1f} |" for one in found.steps]
+    table = _table("| OAuth server, 4 at a time | per s | p50 ms | p99 ms |", rows)
+    by_access, by_bearer = found.calls
+    return (
+        f"\n{table}\n\nA call with a bearer: {by_bearer.cpu_us:,.0f} CPU µs, {by_bearer.rps:,.0f} req/s; "
+        f"with an assertion, in turns: {by_access.cpu_us:,.0f} and {by_access.rps:,.0f}. "
+        f"CPU {found.cpu_ratio:.2f} ×, req/s {by_bearer.rps / by_access.rps:.2f} ×."
+    )
 
 
 def notes_table(rows: list[dict[str, object]]) -> str:

@@ -140,6 +140,7 @@ class Series:
     tools: int
     tokens: list[list[str]]  # a list of assertions for each round; empty for none
     tool: str = "echo"
+    bearer: str = ""
 
     def measure(self, number: int) -> tuple[Result, float]:
         job = {
@@ -148,6 +149,7 @@ class Series:
             "host": HOST if self.door == "tunnel" else f"127.0.0.1:{self.server.ports[self.door]}",
             "seconds": SECONDS,
             "tool": self.tool,
+            "bearer": self.bearer,
             "assertions": self.tokens[number % len(self.tokens)] if self.tokens else [],
         }
         before = cpu_seconds(self.server.pid)
@@ -214,7 +216,9 @@ def stock_server(tools: int) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def our_server(tools: int, team: Team, certs_url: str, flavour: str = "ours") -> Iterator[Server]:
+def our_server(
+    tools: int, team: Team, certs_url: str, flavour: str = "ours", **settings: str
+) -> Iterator[Server]:
     lan, tunnel = free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "policy.toml").write_text(POLICY)
@@ -228,6 +232,7 @@ def our_server(tools: int, team: Team, certs_url: str, flavour: str = "ours") ->
             "CF_ACCESS_CERTS_URL": certs_url,
             "DATA_DIR": folder,
             "RATE_LIMIT": "0",  # the load is one person
+            **settings,
         }
         words = ["bench.servers", flavour, str(lan), str(tools)]
         with process(words, environ, {"lan": lan, "tunnel": tunnel}) as server:

@@ -20,7 +20,10 @@ ID = 100_000_000  # the first request's; all are of one length, and unique withi
 
 @dataclass
 class Job:
-    """`assertions`: none, one for all requests, or a fresh one for each request while they last."""
+    """`assertions`: none, one for all requests, or a fresh one for each request while they last.
+
+    `bearer`: an access token of the inner OAuth server, in place of them.
+    """
 
     port: int
     era: str
@@ -29,6 +32,7 @@ class Job:
     assertions: list[str] = field(default_factory=list)
     method: str = "tools/call"
     tool: str = "echo"
+    bearer: str = ""
 
 
 @dataclass
@@ -72,6 +76,8 @@ class Requests:
             head.append(f"Mcp-Method: {job.method}")
             if job.method == "tools/call":
                 head.append(f"Mcp-Name: {job.tool}")
+        if job.bearer:
+            head.append(f"Authorization: Bearer {job.bearer}")
         if session:
             head.append(f"Mcp-Session-Id: {session}")
         self._head = "\r\n".join(head).encode() + b"\r\n"
@@ -119,9 +125,11 @@ async def session_of(job: Job) -> str:
         "clientInfo": {"name": "bench", "version": "1"},
     }
     payload = json.dumps({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello}).encode()
-    assertion = f"Cf-Access-Jwt-Assertion: {job.assertions[0]}\r\n" if job.assertions else ""
+    proof = f"Cf-Access-Jwt-Assertion: {job.assertions[0]}\r\n" if job.assertions else ""
+    if job.bearer:
+        proof = f"Authorization: Bearer {job.bearer}\r\n"
     head = (
-        f"POST /mcp HTTP/1.1\r\nHost: {job.host}\r\nContent-Type: application/json\r\n{assertion}"
+        f"POST /mcp HTTP/1.1\r\nHost: {job.host}\r\nContent-Type: application/json\r\n{proof}"
         f"Accept: application/json, text/event-stream\r\nContent-Length: {len(payload)}\r\n\r\n"
     )
     writer.write(head.encode() + payload)
