@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from urllib.parse import urlsplit
 
-from app.access.claims import AssertionRefused
+from app.access.claims import AssertionRefused, ascii_lower
 from app.audit.events import Event, Report
 from app.doors.credentials import Asserted, ByName, Verify, Way
 from app.doors.http import (
@@ -105,6 +105,7 @@ class TunnelDoor:
             visit = Visit(request_id, ray, address)
             await let_anybody_in(self._app, scope, receive, send, visit, kept)
             return
+        self._check_told_email(by_name.get(EMAIL, []), principal, request_id, ray)
         user = LetIn(principal, access_token(principal), request_id, ray)
         answering = False
 
@@ -129,6 +130,24 @@ class TunnelDoor:
         if principal is not None and (shut := self._shut_off(principal)) is not None:
             raise shut
         return principal
+
+    def _check_told_email(self, values: list[bytes], principal: Principal, request_id: str, ray: str) -> None:
+        """The unsigned header never counts; that it names somebody else is worth a look, and on record."""
+        told = {ascii_lower(value.decode("latin-1")) for value in values}
+        if told - {principal.email}:
+            self._report(
+                Event(
+                    door="tunnel",
+                    operation="identity/mismatch",
+                    name=principal.id,
+                    decision="allow",
+                    request_id=request_id,
+                    cf_ray=ray,
+                    principal=principal.id,
+                    kind=principal.kind,
+                    reason="the unsigned e-mail header names somebody else",
+                )
+            )
 
     def _shut_off(self, principal: Principal) -> AppError | None:
         denies = self._denies()
