@@ -3,10 +3,14 @@
 SQLite counts the commits of other connections (`PRAGMA data_version`, some microseconds): only when that
 number moved are new rows read. Everything here is synchronous and on the event loop's thread, so between
 a check and the call that it was for nothing can come in.
+
+Calls that begin in the same turn of the event loop share one look: a request that was sent after a
+revocation was answered is only read in a later turn.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +31,7 @@ class SqlRevocations:
         self._path, self._now = path, now
         self._connection: sqlite3.Connection | None = None
         self._version = -1
+        self._fresh = False  # looked at in this turn
         self._last: _Row | None = None
         self._until: dict[str, float] = {}  # of grants and of tokens; their ids do not meet
         self._sweep_at = 0
@@ -37,7 +42,9 @@ class SqlRevocations:
     def is_revoked(self, *, grant_id: str, jti: str) -> bool:
         """Raises StoreUnusable where it cannot be said: never a guess, and never a 401 for it."""
         try:
-            self._look()
+            if not self._fresh:
+                self._look()
+                self._fresh = self._ends_with_this_turn()
         except sqlite3.Error as problem:
             self.close()
             raise StoreUnusable(
@@ -52,7 +59,19 @@ class SqlRevocations:
         if self._connection is not None:
             self._connection.close()
         self._connection, self._version, self._last = None, -1, None
+        self._fresh = False
         self._until, self._sweep_at = {}, 0
+
+    def _ends_with_this_turn(self) -> bool:
+        """Whether there is a turn that ends: outside of a loop every check looks."""
+        try:
+            asyncio.get_running_loop().call_soon(self._turned)
+        except RuntimeError:
+            return False
+        return True
+
+    def _turned(self) -> None:
+        self._fresh = False
 
     def _look(self) -> None:
         connection = self._connection or self._open()

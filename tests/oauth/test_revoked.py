@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -77,3 +78,19 @@ def test_a_database_that_does_not_answer_is_no_yes_and_no_no(desk_file: Path) ->
     with pytest.raises(StoreUnusable) as unusable:
         revocations.is_revoked(grant_id="g", jti="j")
     assert unusable.value.status == 503
+
+
+async def test_M14_one_look_is_for_one_turn_of_the_loop(desk_file: Path) -> None:
+    revocations, statements = SqlRevocations(desk_file, Clock()), list[str]()
+    assert not revocations.is_revoked(grant_id="g", jti="j")
+    assert revocations._connection is not None
+    revocations._connection.set_trace_callback(statements.append)
+    await asyncio.sleep(0)
+    for _ in range(3):
+        assert not revocations.is_revoked(grant_id="g", jti="j")
+    assert len(statements) == 1
+    # Committed elsewhere: whatever is read from a socket from now on is of a later turn.
+    change(desk_file, ADD, "g", None, Clock()() + 900)
+    await asyncio.sleep(0)
+    assert revocations.is_revoked(grant_id="g", jti="j")
+    revocations.close()
