@@ -22,7 +22,7 @@ import httpx2
 from rich.console import Console
 from rich.table import Table
 
-from app.cli.simulate import environment, ports_taken, until_stopped
+from app.cli.simulate import environment, port, ports_taken, until_stopped
 from app.cli.visitors import Outcome, Visitor, outsiders, seed, visit
 from app.errors import AppError
 from app.settings import Settings
@@ -56,7 +56,7 @@ def register(nouns: Any) -> None:
         "--once", action="store_true", help="end after the table; 1 if it is not as it should"
     )
     parser.add_argument("--json", action="store_true", help="the table as JSON")
-    parser.add_argument("--port", default=0, type=int, help="of the edge (default: a free one)")
+    parser.add_argument("--port", default=0, type=port, help="of the edge (default: a free one)")
     parser.set_defaults(run=demo, without_settings=True)
 
 
