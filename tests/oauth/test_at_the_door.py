@@ -130,7 +130,7 @@ async def test_I13_no_secret_is_in_the_database(open_door: TestHouse) -> None:
 
 
 @door
-async def test_a_database_that_does_not_answer_is_503_and_no_end_of_anything(
+async def test_K12_J20_a_database_that_does_not_answer_is_503_and_no_end_of_anything(
     open_door: TestHouse,
 ) -> None:
     client = await flow.register(open_door)
@@ -142,6 +142,7 @@ async def test_a_database_that_does_not_answer_is_503_and_no_end_of_anything(
         await flow.refresh(open_door, client, given["refresh_token"]),
     ):
         assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
         assert "invalid_grant" not in answer.text
     await done_to(flow.file_of(open_door), "ALTER TABLE away RENAME TO oauth_refresh_tokens")
     assert (await flow.refresh(open_door, client, given["refresh_token"])).status_code == 200
