@@ -108,14 +108,14 @@ async def _parts(folder: Path, edge_port: int) -> AsyncIterator[Demo]:
         ],
         service_tokens=[ServiceToken("nightly job", NIGHTLY)],
     )
-    door, lan_port = free_ports()
+    application = Application(origin="")
     async with contextlib.AsyncExitStack() as stack:
         try:
-            edge = await stack.enter_async_context(
-                running(Simulator(team, Application(f"127.0.0.1:{door}")), edge_port=edge_port)
-            )
+            edge = await stack.enter_async_context(running(Simulator(team, application), edge_port=edge_port))
         except OSError as problem:
             raise ports_taken(problem) from None
+        door, lan_port = free_ports()  # not before the edge has its own
+        application.origin = f"127.0.0.1:{door}"
         parts = Demo(edge, f"http://127.0.0.1:{lan_port}", f"http://127.0.0.1:{door}", folder / "brain.log")
         variables = {
             **environment(edge),

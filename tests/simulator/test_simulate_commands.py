@@ -8,8 +8,6 @@ import contextlib
 import json
 import os
 import signal
-import sys
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,8 @@ import pytest
 from app import settings
 from app.cli import demo, simulate
 from app.simulator.server import listen
+
+from ..cli.brain import COMMAND, ROOT, brain, environ
 
 SOON = 20
 
@@ -35,13 +35,12 @@ def parsed(*words: str) -> argparse.Namespace:
 @contextlib.asynccontextmanager
 async def started(*words: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, Any]]]:
     """`brain simulate --json …` as a process of its own, and what it printed."""
-    run = (
-        "import sys; from tests.simulator import test_simulate_commands as t; sys.exit(t.main(sys.argv[1:]))"
-    )
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", run, "simulate", "--json", "--port", "0", "--access-port", "0", *words),
+        *COMMAND,
+        *("simulate", "--json", "--port", "0", "--access-port", "0", *words),
+        env=environ(),
         stdout=asyncio.subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
     )
     assert process.stdout is not None
     try:
@@ -102,15 +101,20 @@ def test_a_word_that_cannot_be_meant_is_wrong_usage(words: tuple[str, ...], caps
     assert ended.value.code == 2
 
 
-def test_the_demo_shows_who_may_do_what_through_a_real_server_whatever_is_set_outside(
-    monkeypatch: pytest.MonkeyPatch, capsys: Any
+async def test_the_demo_shows_who_may_do_what_through_a_real_server_and_leaves_nothing(
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv("MCP_TRANSPORT", "stdio")
-    monkeypatch.setenv("DATABASE_URL", "sqlite:////nowhere/brain.db")
-    before = set(Path(tempfile.gettempdir()).glob("brain-demo-*"))
-    args = parsed("demo", "--once", "--json")
-    assert args.run(args, settings.read({})) == 0
-    rows = {row["who"]: row for row in json.loads(capsys.readouterr().out)}
+    ran = await brain(
+        ROOT,
+        "demo",
+        "--once",
+        "--json",
+        TMPDIR=str(tmp_path),
+        MCP_TRANSPORT="stdio",  # what is set outside stays outside
+        DATABASE_URL="sqlite:////nowhere/brain.db",
+    )
+    assert (ran.code, ran.err) == (0, "")
+    rows = {row["who"]: row for row in json.loads(ran.out)}
     assert all(row["expected"] for row in rows.values())
     assert rows["alice@example.com"]["create_note"].startswith("allowed")
     assert "create_note" not in rows["bob@example.com"]["tools"]
@@ -119,4 +123,4 @@ def test_the_demo_shows_who_may_do_what_through_a_real_server_whatever_is_set_ou
     assert rows["nightly job (service token)"]["rules"] == ["nightly job"]
     assert rows["nobody"]["create_note"].startswith("302")
     assert rows["nobody, there with a forged assertion"]["create_note"].startswith("401")
-    assert set(Path(tempfile.gettempdir()).glob("brain-demo-*")) == before
+    assert os.listdir(tmp_path) == []
