@@ -166,7 +166,8 @@ def unusable() -> Iterator[None]:
         yield
     except (DBAPIError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        raise StoreUnusable("The database failed; nothing was changed.", detail=str(cause)) from error
+        sentence = "The database failed; nothing was changed."
+        raise StoreUnusable(sentence, detail=str(cause), retry_after=5) from error
 
 
 @contextmanager
