@@ -15,7 +15,8 @@ from fastmcp.client.transports import StreamableHttpTransport
 
 from app import settings as app_settings
 from app.doors.sockets import listen
-from app.server import House, build, web_server
+from app.house import House
+from app.server import build, web_server
 from app.settings.values import Tcp
 from app.simulator import Application, Person, Running, ServiceToken, SigningKey, Simulator, Team, running
 from app.simulator.server import address

@@ -41,9 +41,7 @@ def register(nouns: Any) -> None:
         if name == "add":
             verb.add_argument("who", metavar="NAME", help="what the machine is called")
             verb.add_argument("--scopes", required=True, metavar="A,B", help="the most that it may ask for")
-            verb.add_argument(
-                "--jwks", type=Path, metavar="FILE", help="its public keys, for a secret"
-            )
+            verb.add_argument("--jwks", type=Path, metavar="FILE", help="its public keys, for a secret")
             verb.set_defaults(on_record="oauth/add")
         if name == "revoke":
             verb.add_argument("who", metavar="ID", help="a grant's or a client's id")
