@@ -73,7 +73,10 @@ def addresses(settings: Settings) -> dict[Door, Address]:
     url = f"http://{f'[{host}]' if ':' in host else host}:{settings.lan_door.port}/mcp"
     found: dict[Door, Address] = {"lan": Address(url, lan_snippets(url), note)}
     if settings.tunnel_door is not None:
-        found["tunnel"] = Address(f"{settings.base_url.rstrip('/')}/mcp", tunnel_snippets(settings.base_url))
+        found["tunnel"] = Address(
+            f"{settings.base_url.rstrip('/')}/mcp",
+            tunnel_snippets(settings.base_url, oauth=settings.oauth_enabled),
+        )
     return found
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _MANAGED = "An Access application with Managed OAuth: this client signs you in by OAuth and sends no headers."
+_OWN_LOGIN = "Nothing more: the client signs you in, and a page here asks you what it may do."
 _LOOPBACK = f"{_MANAGED} It comes back to a loopback address, which Managed OAuth must allow."
 
 _SCRIPT = """\
@@ -51,8 +52,19 @@ def lan_snippets(url: str) -> tuple[Snippet, ...]:
     )
 
 
-def tunnel_snippets(base_url: str) -> tuple[Snippet, ...]:
-    """For the tunnel door, behind Access. No snippet holds a secret: values come from the environment."""
+def tunnel_snippets(base_url: str, *, oauth: bool = False) -> tuple[Snippet, ...]:
+    """For the tunnel door. No snippet holds a secret: values come from the environment.
+
+    `oauth`: this server signs clients in itself. Then Access is not asked on the way to /mcp, so its
+    service tokens open nothing there, and those ways are left out.
+    """
+    found = _behind_access(base_url)
+    if not oauth:
+        return found
+    return tuple(replace(one, needs=_OWN_LOGIN) for one in found if "CF-Access-" not in one.text)
+
+
+def _behind_access(base_url: str) -> tuple[Snippet, ...]:
     url = f"{base_url.rstrip('/')}/mcp"
     headers = " ".join(
         f"--header '{name}:${{{name.upper().replace('-', '_')}}}'"

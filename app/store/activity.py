@@ -17,11 +17,13 @@ REFUSALS = 10
 
 _CALL = "at, door, principal, operation, name, decision, reason, status, request_id"
 _KNOWN = "kind IN ('person', 'service', 'lan')"
+# What the gate decides; signing in, consenting and the like are seen, and are no calls.
+_CALLED = "operation IN ('tools/call', 'resources/read', 'prompts/get', 'completion/complete')"
 
 _CALLS_OF = f"""
 SELECT {_CALL} FROM (
   SELECT * FROM audit WHERE principal = :principal ORDER BY seq DESC LIMIT {LOOKED_AT}
-) WHERE kind = :kind AND operation <> 'sign-in' ORDER BY seq DESC LIMIT {CALLS}
+) WHERE kind = :kind AND {_CALLED} ORDER BY seq DESC LIMIT {CALLS}
 """  # noqa: S608 - constants only
 
 _BOUNDS = f"""
@@ -31,14 +33,14 @@ LEFT JOIN audit AS counted ON counted.seq = head.seq - {COUNTED}
 
 _SEEN = f"""
 SELECT principal, kind, max(at),
-  sum(operation <> 'sign-in' AND at >= :day), sum(decision = 'deny' AND at >= :day),
-  sum(operation <> 'sign-in'), sum(decision = 'deny')
+  sum({_CALLED} AND at >= :day), sum({_CALLED} AND decision = 'deny' AND at >= :day),
+  sum({_CALLED}), sum({_CALLED} AND decision = 'deny')
 FROM audit WHERE seq > :floor AND at >= :week AND {_KNOWN}
 GROUP BY principal, kind ORDER BY max(at) DESC, principal LIMIT {SEEN}
 """  # noqa: S608
 
 _HOURS = f"""
-SELECT (at - :first) / {HOUR}, sum({_KNOWN} AND operation <> 'sign-in'), sum(decision = 'deny'),
+SELECT (at - :first) / {HOUR}, sum({_KNOWN} AND {_CALLED}), sum({_CALLED} AND decision = 'deny'),
   sum(decision = 'refuse' AND operation = 'door')
 FROM audit WHERE seq > :floor AND at >= :first GROUP BY 1
 """  # noqa: S608

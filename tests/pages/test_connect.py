@@ -33,6 +33,14 @@ def test_what_sends_no_headers_needs_managed_oauth_and_what_does_a_service_token
         assert ("Managed OAuth" in one.needs) != (one.client in with_headers)
 
 
+def test_where_the_server_signs_clients_in_itself_nothing_of_access_is_asked_for() -> None:
+    own = tunnel_snippets(BASE, oauth=True)
+    assert [(one.client, one.text) for one in own] == [
+        (one.client, one.text) for one in TUNNEL if "CF-Access" not in one.text
+    ]
+    assert not [one for one in own if "Access" in one.needs or "Managed OAuth" in one.needs]
+
+
 def test_a_slash_at_the_end_of_the_address_makes_no_difference() -> None:
     assert tunnel_snippets(f"{BASE}/") == TUNNEL
 

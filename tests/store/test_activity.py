@@ -124,3 +124,12 @@ async def test_a_command_of_somebody_on_the_machine_with_the_same_name_is_not_a_
 ) -> None:
     await keep(database, (MS, replace(CALL, principal="lan", kind="operator", door="cli")))
     assert await calls_of(database, LAN) == ()
+
+
+async def test_signing_in_and_consenting_are_seen_and_are_no_calls(database: Database) -> None:
+    others = ("sign-in", "identity/mismatch", "oauth/consent")
+    await keep(database, *[(MS, replace(CALL, operation=operation)) for operation in others])
+    seen = await activity(database, NOW)
+    assert [(one.principal, one.last, one.calls_week) for one in seen.seen] == [(ALICE.id, MS, 0)]
+    assert sum(hour.calls for hour in seen.hours) == 0
+    assert await calls_of(database, ALICE) == ()
