@@ -53,4 +53,4 @@ def clock() -> float:
 
 
 def _no_ids() -> str:
-    raise NotImplementedError("commands make no notes")
+    raise RuntimeError("commands make no notes")

@@ -17,7 +17,7 @@ from .chains import AT, KEY, event
 
 
 def no_ids() -> str:
-    raise NotImplementedError("no notes here")
+    raise RuntimeError("no notes here")
 
 
 @dataclass
