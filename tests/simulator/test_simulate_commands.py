@@ -19,7 +19,7 @@ from app import settings
 from app.cli import demo, simulate
 from app.simulator.server import listen
 
-from ..cli.brain import COMMAND, ROOT, brain, environ
+from ..cli.brain import COMMAND, ROOT, brain, environ, free_port
 
 SOON = 20
 
@@ -58,7 +58,10 @@ async def started(*words: str) -> AsyncIterator[tuple[asyncio.subprocess.Process
 
 
 async def test_simulate_prints_settings_that_the_brain_accepts_and_ends_on_a_signal() -> None:
-    async with started("--people", "Ann@Example.com") as (process, facts):
+    async with started("--people", "Ann@Example.com", "--origin", f"127.0.0.1:{free_port()}") as (
+        process,
+        facts,
+    ):
         read = settings.read(facts["environment"])
         assert (read.access_team, read.base_url) == ("demo", facts["edge"])
         assert [person["email"] for person in facts["people"]] == ["ann@example.com"]
