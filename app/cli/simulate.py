@@ -48,9 +48,8 @@ def until_stopped(work: Coroutine[Any, Any, int]) -> int:
 
     async def guarded() -> int:
         task = asyncio.ensure_future(work)
-        with contextlib.suppress(NotImplementedError):  # Windows has no handlers; Ctrl-C works there too
-            for number in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         await asyncio.wait([task])
         return STOPPED if task.cancelled() else task.result()
 

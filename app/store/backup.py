@@ -55,7 +55,10 @@ def back_up(database: Path, target: Path) -> Copy:
 
 
 def restore(source: Path, database: Path, *, now: float) -> tuple[Copy, Path | None]:
-    """What was restored, and where the database of before is kept. If it raises, nothing has changed."""
+    """What was restored, and where the database of before is kept. If it raises, nothing has changed.
+
+    Whoever is shut off now stays shut off, as does whoever was on the day of the backup.
+    """
     if not source.is_file():
         raise BackupRefused(f"There is no file {source}.")
     if database.exists() and source.samefile(database):
@@ -68,6 +71,7 @@ def restore(source: Path, database: Path, *, now: float) -> tuple[Copy, Path | N
         if found_schema(new) is None:
             raise BackupRefused(f"{source} holds no notes. Name a file of `brain backup`.")
         ensure_schema(new)
+        _keep_denies(database, new)
         copy = check(new)
         kept = _set_aside(database, now)
         new.replace(database)
@@ -110,6 +114,19 @@ def _copy(source: Path, target: Path) -> None:
         writing.execute("PRAGMA journal_mode=DELETE")
     with target.open("rb") as copied:
         os.fsync(copied.fileno())
+
+
+def _keep_denies(database: Path, new: Path) -> None:
+    """A restore must not open a door that the kill switch closed after the backup was taken."""
+    if not database.exists():
+        return
+    try:
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as reading:
+            denies = reading.execute("SELECT target, at, by FROM denies").fetchall()
+    except sqlite3.DatabaseError:
+        return  # damaged, or older than the kill switch
+    with closing(sqlite3.connect(new)) as writing, writing:
+        writing.executemany("INSERT OR IGNORE INTO denies (target, at, by) VALUES (?, ?, ?)", denies)
 
 
 def _set_aside(database: Path, now: float) -> Path | None:

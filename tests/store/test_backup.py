@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import backup
+from app.store.denies import SqlDenies
 from app.store.open import Store, open_store
 
 from .conftest import LAN, Clock, counting_ids
@@ -66,6 +67,25 @@ async def test_a_restore_brings_back_the_backup_and_keeps_what_was_there(
     assert str(kept) in capsys.readouterr().out
     assert await titles(kept) == ["After", "Before"]
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in (tmp_path / "copy.db", file, kept))
+
+
+async def test_a_restore_opens_no_door_that_was_shut_since_the_backup(
+    file: Path, tmp_path: Path, clock: Clock, brain: Callable[..., int]
+) -> None:
+    store = await open_store(file, now=clock, new_id=counting_ids())
+    await add(store, "Before")
+    await SqlDenies(store.database).add("old@home.example", at=1.0, by="root")
+    assert brain("backup", tmp_path / "copy.db") == 0
+    await SqlDenies(store.database).add("eve@contractor.example", at=2.0, by="root")
+    await SqlDenies(store.database).delete("old@home.example")
+    await store.close()
+    assert brain("restore", tmp_path / "copy.db") == 0
+    store = await open_store(file, now=clock, new_id=counting_ids())
+    try:
+        shut = {entry.target for entry in await SqlDenies(store.database).list()}
+    finally:
+        await store.close()
+    assert shut == {"old@home.example", "eve@contractor.example"}
 
 
 async def test_a_backup_is_one_file_and_never_overwrites(
