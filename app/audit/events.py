@@ -8,6 +8,9 @@ from typing import Literal
 
 from app.principal import Principal
 
+# The command of a restore that took the audit log, too, from a backup: what came after it is in no chain.
+WHOLE_RESTORE = "restore-whole"
+
 DecisionWord = Literal["allow", "deny", "refuse"]
 
 
@@ -69,16 +72,17 @@ def sign_in_event(who: Principal, request_id: str, cf_ray: str) -> Event:
     )
 
 
-def command_event(who: str, command: str, name: str, status: int) -> Event:
-    """A command of the operator `who` on this machine; `status` 200 when it did what it was told."""
+def command_event(who: str, command: str, name: str, code: int) -> Event:
+    """A command of the operator `who` on this machine, and its exit code: 0 when it did what it was told."""
     return Event(
         door="cli",
-        operation=command,
+        operation=f"brain/{command}",
         name=name,
-        decision="allow",
+        decision="refuse" if code else "allow",
         principal=who,
         kind="operator",
-        status=status,
+        reason=f"exit code {code}" if code else "",
+        status={0: 200, 2: 400}.get(code, 500),
     )
 
 

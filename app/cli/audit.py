@@ -17,7 +17,7 @@ from app.cli.database import clock, with_store
 from app.cli.policy_files import Usage
 from app.settings import Settings
 from app.store.audit import Search, SqlAudit, known_key
-from app.store.audit_check import verify_file
+from app.store.audit_check import verify_file, whole_restores
 from app.store.engine import sqlite_path
 from app.store.open import Store
 
@@ -94,17 +94,22 @@ def run_export(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def run_verify(args: argparse.Namespace, settings: Settings) -> int:
-    key = known_key(settings.data_dir / "audit.key")
-    result = verify_file(sqlite_path(settings.database_url), key)
+    database = sqlite_path(settings.database_url)
+    result = verify_file(database, known_key(settings.data_dir / "audit.key"))
     if isinstance(result, Fault):
-        said = f"record {result.seq}: {result.what}"
-        print(
-            json.dumps({"ok": False, "seq": result.seq, "what": result.what})
-            if args.json
-            else f"NOT OK  {said}"
-        )
+        told = {"ok": False, "seq": result.seq, "what": result.what}
+        print(json.dumps(told) if args.json else f"NOT OK  record {result.seq}: {result.what}")
         return 1
-    print(json.dumps({"ok": True, "records": result}) if args.json else f"ok  {result} records, one chain")
+    replaced = whole_restores(database)
+    if args.json:
+        print(json.dumps({"ok": True, "records": result, "restored_at": replaced}))
+        return 0
+    print(f"ok  {result} records, one chain")
+    for seq in replaced:
+        print(
+            f"    record {seq}: a backup came in the place of the whole database; what was recorded between"
+        )
+        print("    the backup and that record is not in this log, if there was anything")
     return 0
 
 

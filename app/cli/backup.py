@@ -5,13 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any, Protocol
 
+from app.audit.events import WHOLE_RESTORE
+from app.cli.database import clock
 from app.errors import AppError
-from app.store.backup import back_up, restore
+from app.store.backup import back_up
 from app.store.engine import sqlite_path
+from app.store.restore import restore
+
+_MORE = {
+    "backup": "FILE must not exist. Beside it, the keys in DATA_DIR belong into a backup.",
+    "restore": "The database of before is kept beside the new one. Who is shut off, the OAuth grants and the "
+    "audit log stay as they are.",
+}
 
 
 class Settings(Protocol):
@@ -22,9 +30,9 @@ class Settings(Protocol):
 def register(subparsers: Any) -> None:
     for name, run, text in (
         ("backup", run_backup, "copy the database to FILE, also while the server runs"),
-        ("restore", run_restore, "put the database in FILE in place; the present one is kept beside it"),
+        ("restore", run_restore, "bring back the notes of FILE, also while the server runs"),
     ):
-        command = subparsers.add_parser(name, help=text, description=text)
+        command = subparsers.add_parser(name, help=text, description=f"{text}. {_MORE[name]}")
         command.add_argument("file", type=Path, metavar="FILE")
         command.add_argument("--json", action="store_true", help="print the result as JSON")
         command.set_defaults(run=run, on_record=name)
@@ -44,17 +52,28 @@ def run_backup(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def run_restore(args: argparse.Namespace, settings: Settings) -> int:
-    now = time.time()  # noqa: TID251  a command is where the clock comes in
     try:
-        copy, kept = restore(args.file, sqlite_path(settings.database_url), now=now)
+        done = restore(args.file, sqlite_path(settings.database_url), now=clock())
     except AppError as error:
         return _refused(error)
-    was = f" The database of before is kept as {kept}." if kept else ""
-    _print(
-        args,
-        {"file": str(args.file), "notes": copy.notes, "kept": str(kept) if kept else None},
-        f"Restored {copy.notes} notes from {args.file}.{was}",
-    )
+    if done.from_backup:
+        args.on_record = WHOLE_RESTORE
+    kept = str(done.kept) if done.kept else None
+    values = {
+        "file": str(args.file),
+        "notes": done.copy.notes,
+        "kept": kept,
+        "from_backup": list(done.from_backup),
+    }
+    sentences = [f"Restored {done.copy.notes} notes from {args.file}."]
+    if kept:
+        sentences.append(f"The database of before is kept as {kept}.")
+    if kept and done.from_backup:
+        sentences.append(
+            f"It could not be read in full: {', '.join(done.from_backup)} are those of the backup. "
+            "Deny and revoke again what was closed since."
+        )
+    _print(args, values, " ".join(sentences))
     return 0
 
 

@@ -30,9 +30,9 @@ def with_store(settings: Settings, work: Callable[[Store, SqlAudit], Awaitable[T
     return asyncio.run(run())
 
 
-def put_on_record(settings: Settings, command: str, name: str, status: int) -> None:
+def put_on_record(settings: Settings, command: str, name: str, code: int) -> None:
     """A command of the operator is in the audit log like everything else. Raises AppError."""
-    event = command_event(operator(), command, name, status)
+    event = command_event(operator(), command, name, code)
 
     async def append(_: Store, audit: SqlAudit) -> None:
         await audit.append([(milliseconds(clock()), event)])

@@ -54,7 +54,7 @@ def _run(args: argparse.Namespace, read: Settings) -> int:
     if command := getattr(args, "on_record", None):
         from app.cli.database import put_on_record  # not for commands that need no database
 
-        put_on_record(read, f"brain/{command}", _named(args), 200 if code == 0 else 500)
+        put_on_record(read, command, _named(args), code)
     return code
 
 

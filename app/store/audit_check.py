@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from app.audit.chain import Check, Fault, Head, row_of
+from app.audit.events import WHOLE_RESTORE
 from app.store.audit import record_of
 from app.store.engine import StoreUnusable
 
@@ -33,6 +34,16 @@ def verify_file(database: Path, key: bytes) -> Fault | int:
         except sqlite3.DatabaseError as problem:
             return Fault(seq + 1, f"the file is damaged from here on: {problem}")
     return check.end(head, key)
+
+
+def whole_restores(database: Path) -> list[int]:
+    """The records (seq) of restores that took the audit log from a backup: what was recorded between the
+    backup and then is missing, and no chain can show it."""
+    with _reading(database) as connection:
+        found = connection.execute(
+            "SELECT seq FROM audit WHERE operation = ? ORDER BY seq", (f"brain/{WHOLE_RESTORE}",)
+        )
+        return [row["seq"] for row in found]
 
 
 def _take(check: Check, stored: dict[str, Any]) -> Fault | None:

@@ -59,6 +59,13 @@ INDEX_NEW = text(
     "INSERT INTO notes_fts(rowid, title, text) SELECT key, title, text FROM note_contents WHERE key >= :first"
 )
 
+# For a restore: the index anew, from what is in the tables.
+EMPTY_INDEX = "INSERT INTO notes_fts(notes_fts) VALUES('delete-all')"
+INDEX_LIVE = (
+    "INSERT INTO notes_fts(rowid, title, text) SELECT key, title, text FROM note_contents "
+    "WHERE key IN (SELECT key FROM notes WHERE deleted_at IS NULL)"
+)
+
 
 def ranked(
     caller: Caller,

@@ -84,7 +84,10 @@ def test_verify_of_a_whole_log(capsys: pytest.CaptureFixture[str], env_file: Pat
     code, text = said(capsys, env_file, "audit", "verify")
     assert code == 0
     assert same_as_golden("verify-ok.txt", text)
-    assert said(capsys, env_file, "audit", "verify", "--json") == (0, '{"ok": true, "records": 5}\n')
+    assert said(capsys, env_file, "audit", "verify", "--json") == (
+        0,
+        '{"ok": true, "records": 5, "restored_at": []}\n',
+    )
 
 
 def test_verify_of_a_log_that_another_key_has_sealed_from_then_on(

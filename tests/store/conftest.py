@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from itertools import count
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app.cli import backup
 from app.notes.ids import uuid7
 from app.notes.models import Caller, Spaces
 from app.store.notes import SqlNotes
@@ -53,3 +55,22 @@ async def opened(file: Path, clock: Clock) -> AsyncIterator[Store]:
 @pytest.fixture
 def store(opened: Store) -> SqlNotes:
     return opened.notes
+
+
+@dataclass(frozen=True)
+class Where:
+    data_dir: Path
+    database_url: str
+
+
+@pytest.fixture
+def brain(file: Path) -> Callable[..., int]:
+    """`brain backup` and `brain restore` on `file`; their exit code."""
+    parser = argparse.ArgumentParser()
+    backup.register(parser.add_subparsers())
+
+    def run(*words: str | Path) -> int:
+        args = parser.parse_args([str(word) for word in words])
+        return int(args.run(args, Where(file.parent, f"sqlite:///{file}")))
+
+    return run
