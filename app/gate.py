@@ -26,8 +26,7 @@ from app.audit.log import AuditUnavailable
 from app.audit.recorder import Call, Recorder, Request
 from app.errors import AppError
 from app.notes.models import Caller
-from app.policy.arguments import with_defaults
-from app.policy.decide import WHOAMI, Decision, Operation, ceiling, decide, effective_scopes
+from app.policy.decide import WHOAMI, Decision, Operation, call_of, ceiling, decide, effective_scopes
 from app.policy.denies import Denies
 from app.policy.rules import Kind, Policy
 from app.principal import Principal
@@ -134,7 +133,7 @@ class Gate(Middleware):
         if tool is None:
             await self._denied(Call("tools/call", name, _no_such_tool(name), arguments))
             raise ToolError(_not_yours(name), log_level=logging.DEBUG)
-        operation = _tool(tool, with_defaults(arguments, tool.parameters))
+        operation = call_of(name, _tool(tool).read_only, tool.parameters, arguments)
         decision = self._decide(operation)
         call = Call("tools/call", name, decision, arguments, changes=not operation.read_only)
         if not decision.allowed:
@@ -255,9 +254,8 @@ class Gate(Middleware):
         return ToolError(unavailable.public, log_level=logging.DEBUG)
 
 
-def _tool(tool: Tool, arguments: Mapping[str, Any] | None = None) -> Operation:
-    read_only = bool(tool.annotations and tool.annotations.read_only_hint)
-    return Operation("tool", tool.name, read_only, arguments)
+def _tool(tool: Tool) -> Operation:
+    return Operation("tool", tool.name, bool(tool.annotations and tool.annotations.read_only_hint))
 
 
 def _with_limits(tool: Tool, decision: Decision) -> Tool:

@@ -13,9 +13,8 @@ from app.cli import policy_changes
 from app.cli.database import with_store
 from app.cli.policy_files import Usage as Usage  # other commands know it from here
 from app.cli.policy_files import known_tools, read
-from app.policy.arguments import with_defaults
 from app.policy.check import Tool, check
-from app.policy.decide import Operation, decide
+from app.policy.decide import call_of, decide
 from app.policy.denies import NONE, Denies, denies
 from app.policy.explain import as_json, explain
 from app.policy.parse import PolicyInvalid
@@ -40,7 +39,9 @@ def register(nouns: Any) -> None:
         "--as", dest="who", required=True, metavar="WHO", help="e-mail, service token, lan"
     )
     explaining.add_argument("--tool", required=True, metavar="NAME")
-    explaining.add_argument("--args", metavar="JSON", help="arguments of the call")
+    explaining.add_argument(
+        "--args", metavar="JSON", help="arguments of the call; without, a call that gives only what it has to"
+    )
     explaining.add_argument("--groups", default="", metavar="A,B", help="groups the person is in")
     explaining.add_argument(
         "--file", type=Path, help="another policy, without the kill switch (default: all that is in force)"
@@ -70,10 +71,10 @@ def run_explain(args: argparse.Namespace, settings: Settings) -> int:
     policy = read(args.file) if args.file else _in_force(settings)
     shut_off = NONE if args.file else _shut_off(settings)
     tool = _tool(args.tool)
-    arguments = None if args.args is None else with_defaults(_arguments(args.args), tool.schema)
+    call = call_of(tool.name, tool.read_only, tool.schema, args.args and _arguments(args.args))
     groups = frozenset(group for group in args.groups.split(",") if group)
     principal = principal_named(args.who, groups)
-    decision = decide(policy, principal, Operation("tool", tool.name, tool.read_only, arguments), shut_off)
+    decision = decide(policy, principal, call, shut_off)
     if args.json:
         print(json.dumps(as_json(principal, decision), indent=2))
     else:

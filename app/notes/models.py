@@ -17,6 +17,7 @@ TAG_MAX = 64
 SPACE_MAX = 320
 LIST_MAX = 200
 SEARCH_MAX = 50
+SPACE_TO_WRITE = {"create_note": "space"}  # tools that write into a space, and the argument that names it
 
 T = TypeVar("T")
 Order = Literal["updated", "created", "title"]

@@ -86,15 +86,14 @@ def is_under(path: str, folder: str) -> bool:
     return inside == base or inside.startswith(base.rstrip("/") + "/")
 
 
-def with_defaults(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments as the tool will see them: `schema` is its input schema."""
+def defaults_of(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults in a tool's input schema: what the tool sees where a caller gives nothing."""
     properties: Mapping[str, Any] = schema.get("properties", {})
-    defaults = {
+    return {
         name: part["default"]
         for name, part in properties.items()
         if isinstance(part, Mapping) and "default" in part
     }
-    return {**defaults, **arguments}
 
 
 def _matches(pattern: str, value: str) -> bool:

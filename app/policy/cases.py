@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from app.policy.arguments import with_defaults
 from app.policy.check import Tool
-from app.policy.decide import Operation, decide
+from app.policy.decide import call_of, decide
 from app.policy.rules import Case, Policy, principal_named
 
 
@@ -63,9 +62,10 @@ def _run(policy: Policy, case: Case, known: Mapping[str, Tool]) -> CaseResult:
         close = difflib.get_close_matches(case.tool, known, 1)
         hint = f"; did you mean {close[0]}?" if close else ""
         return CaseResult(case, "unknown", (f"no tool is named {case.tool}{hint}",))
-    arguments = with_defaults(case.args, tool.schema)
     principal = principal_named(case.who, case.groups)
-    decision = decide(policy, principal, Operation("tool", tool.name, tool.read_only, arguments))
+    # A case without arguments is about the tool, not about a call that leaves everything out.
+    call = call_of(tool.name, tool.read_only, tool.schema, case.args or None)
+    decision = decide(policy, principal, call)
     return CaseResult(case, "allow" if decision.allowed else "deny", decision.reasons)
 
 

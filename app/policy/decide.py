@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from app.notes.models import Spaces
-from app.policy.arguments import Limit
+from app.notes.models import SPACE_TO_WRITE, Caller, NoteInvalid, SpaceClosed, Spaces
+from app.notes.valid import open_space
+from app.policy.arguments import Limit, defaults_of
 from app.policy.denies import NONE, Denies
 from app.policy.rules import EVERYTHING, READ, WRITE, Kind, Policy, fits
 from app.principal import Principal
@@ -28,12 +29,34 @@ _NAME_MAX = 200  # longer names are decided, but not remembered
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A list entry or a call. `arguments` is None where none are known (a list, an explanation)."""
+    """A list entry or a call. `arguments` is None for an entry of a list.
+
+    Of a call's arguments, `defaulted` were not given, and `unknown` are left open by somebody who asks
+    without calling: no limit counts for them.
+    """
 
     kind: Kind
     name: str
     read_only: bool = True  # a tool's readOnlyHint; resources and prompts read
     arguments: Mapping[str, Any] | None = None
+    defaulted: frozenset[str] = frozenset()
+    unknown: frozenset[str] = frozenset()
+
+
+def call_of(
+    name: str, read_only: bool, schema: Mapping[str, Any], given: Mapping[str, Any] | None
+) -> Operation:
+    """The call of a tool with what is given and the defaults of its input schema for the rest.
+
+    `given` None: a call as somebody may make it, with what it cannot do without left open.
+    """
+    defaults = defaults_of(schema)
+    if given is None:
+        unknown = frozenset(schema.get("properties", {})) - defaults.keys()
+        return Operation("tool", name, read_only, defaults, frozenset(defaults), unknown)
+    return Operation(
+        "tool", name, read_only, {**defaults, **given}, frozenset(defaults.keys() - given.keys())
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +115,8 @@ def decide(policy: Policy, principal: Principal, operation: Operation, denies: D
     if operation.arguments is None:
         return decision
     if not any(limits for _, limits in usable):
-        return replace(decision, operation=operation)
-    return _within_limits(decision, usable, operation, principal)
+        return _in_open_space(replace(decision, operation=operation), principal)
+    return _in_open_space(_within_limits(decision, usable, operation, principal), principal)
 
 
 @lru_cache(maxsize=4 * _CACHED)
@@ -138,17 +161,43 @@ def _within_limits(
 ) -> Decision:
     """Rules only add: one rule whose limits the arguments keep is enough."""
     arguments = operation.arguments or {}
-    broken = [tuple(limit for limit in limits if not limit.allows(arguments)) for _, limits in usable]
+    broken = [
+        tuple(limit for limit in limits if limit.arg not in operation.unknown and not limit.allows(arguments))
+        for _, limits in usable
+    ]
     kept = tuple(one for one, wrong in zip(usable, broken, strict=True) if not wrong)
     if kept:
         return _allowed(operation, decision.scopes_needed, decision.scopes, kept, principal)
     reasons = tuple(
-        f"{match.rule}: {limit.describe()}"
+        f"{match.rule}: {limit.describe()}{_left_out(operation, limit)}"
         for (match, _), wrong in zip(usable, broken, strict=True)
         for limit in wrong
     )
     rules = tuple(match.rule for match, _ in usable)
     return Decision(False, operation, decision.scopes_needed, decision.scopes, rules, reasons)
+
+
+def _left_out(operation: Operation, limit: Limit) -> str:
+    """What a caller cannot know who gave no value."""
+    if limit.arg not in operation.defaulted:
+        return ""
+    default = (operation.arguments or {}).get(limit.arg)
+    return "; it was left out" if default is None else f"; it was left out, and {default} is the default"
+
+
+def _in_open_space(decision: Decision, principal: Principal) -> Decision:
+    """Writing into a space is a matter of the rules, too. What reads finds nothing in a closed one."""
+    argument = SPACE_TO_WRITE.get(decision.operation.name) if decision.operation.kind == "tool" else None
+    space = (decision.operation.arguments or {}).get(argument or "")
+    if not decision.allowed or not isinstance(space, str):
+        return decision
+    try:
+        open_space(Caller(principal.id, principal.own_space, decision.spaces), space)
+    except SpaceClosed as closed:
+        return replace(decision, allowed=False, reasons=(closed.public.rstrip("."),))
+    except NoteInvalid:  # no name at all: the tool says what is wrong with it
+        pass
+    return decision
 
 
 def _allowed(

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from app.policy.arguments import with_defaults
+from app.notes.models import SPACE_TO_WRITE
 from app.policy.check import Tool
-from app.policy.decide import SHUT_OFF, TOKEN_LACKS, Decision, Operation, decide
+from app.policy.decide import SHUT_OFF, TOKEN_LACKS, Decision, Operation, call_of, decide
 from app.policy.rules import Policy
 from app.principal import LAN, Principal
 
@@ -125,7 +125,7 @@ class _Judge:
 
     def __call__(self, record: Record) -> tuple[Outcome, tuple[str, ...]]:
         principal, (arguments, whole) = _principal(record), self._arguments(record)
-        operations = list(self._operations(record, arguments))
+        operations = list(self._operations(record, arguments, whole))
         worst = [decide(self._policy, principal, operation) for operation in operations]
         lenient = self._policy if whole else self._without_limits_on_others(frozenset(arguments))
         best = [decide(lenient, principal, operation) for operation in operations]
@@ -136,6 +136,8 @@ class _Judge:
         if not all(decision.allowed for decision in worst):
             gone = record["operation"] == TOOL_CALL and len(operations) > 1
             return ON_TOOL if gone else ON_ARGUMENTS, _reasons(worst, allowed=False)
+        if not whole and _hangs_on_its_space(worst[0], arguments):
+            return ON_ARGUMENTS, ("it is not on record into which space it writes",)
         if still := _token_still_lacks(record, worst[0]):
             return still, (str(record["reason"]),)
         return "allow", _reasons(worst, allowed=True)
@@ -150,16 +152,16 @@ class _Judge:
         kept: dict[str, Any] = record.get("args") or {}
         sha256 = record.get("args_sha256")
         if sha256 and sha256 == self._digest(kept):
-            tool = self._tools.get(str(record["name"]))
-            return with_defaults(kept, tool.schema if tool else {}), True
+            return kept, True
         return {name: value for name, value in kept.items() if not _may_be_cut(value)}, False
 
-    def _operations(self, record: Record, arguments: Mapping[str, Any]) -> Iterator[Operation]:
+    def _operations(self, record: Record, arguments: Mapping[str, Any], whole: bool) -> Iterator[Operation]:
         name = str(record["name"])
         if record["operation"] == TOOL_CALL:
             tool = self._tools.get(name)
+            schema = tool.schema if tool and whole else {}
             for read_only in (True, False) if tool is None else (tool.read_only,):
-                yield Operation("tool", name, read_only, arguments)
+                yield call_of(name, read_only, schema, arguments)
         elif record["operation"] == "prompts/get" or ":" not in name:
             yield Operation("prompt", name)
         else:
@@ -185,6 +187,12 @@ def _is_of_the_policy(record: Record) -> bool:
         return False
     shut_off = str(record.get("reason") or "").endswith(SHUT_OFF)
     return record["decision"] == "allow" or (record["decision"] == "deny" and not shut_off)
+
+
+def _hangs_on_its_space(decision: Decision, known: Mapping[str, Any]) -> bool:
+    argument = SPACE_TO_WRITE.get(decision.operation.name)
+    unknown = argument is not None and argument not in known
+    return unknown and not (decision.spaces.every or decision.spaces.shared)
 
 
 def _may_be_cut(value: Any) -> bool:

@@ -93,7 +93,7 @@ def test_a_file_that_is_not_there_is_wrong_usage(tmp_path: Path, capsys: pytest.
         ("stranger-whoami", ["--as", "eve@elsewhere.example", "--tool", "whoami"]),
         ("service", ["--as", "nightly.access", "--tool", "search"]),
         ("lan", ["--as", "lan", "--tool", "create_note"]),
-        ("limits-told", ["--as", "eve@contractor.example", "--tool", "search"]),
+        ("limits-left-out", ["--as", "eve@contractor.example", "--tool", "search"]),
         (
             "limits-broken",
             [

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.policy.arguments import LIMIT_KINDS, Limit, LimitKind, is_under, with_defaults
-from app.policy.decide import Operation, decide
+from app.policy.arguments import LIMIT_KINDS, Limit, LimitKind, is_under
+from app.policy.decide import Operation, call_of, decide
 
 from .text import person, policy, rule
 
@@ -135,12 +135,49 @@ def test_a_catastrophic_pattern_stays_linear(pattern: str) -> None:
 
 def test_the_defaults_of_the_schema_are_what_the_tool_will_see() -> None:
     schema = {"properties": {"limit": {"type": "integer", "default": 50}, "query": {"type": "string"}}}
-    assert with_defaults({"query": "x"}, schema) == {"query": "x", "limit": 50}
-    assert with_defaults({"limit": 5}, schema) == {"limit": 5}
-    assert with_defaults({"limit": None}, schema) == {"limit": None}
-    assert with_defaults({}, {}) == {}
+    for given, seen in (
+        ({"query": "x"}, {"query": "x", "limit": 50}),
+        ({"limit": 5}, {"limit": 5}),
+        ({"limit": None}, {"limit": None}),
+    ):
+        assert call_of("search", True, schema, given).arguments == seen
+    assert call_of("search", True, {}, {}).arguments == {}
 
 
+def test_a_default_beyond_a_limit_is_refused_and_the_reason_says_that_it_was_left_out() -> None:
+    rules_ = policy(LIMITED)
+    call = call_of("search", True, SEARCH, {"query": "x"})
+    assert decide(rules_, person(), call).reasons == (
+        "narrow: limit must be at most 20; it was left out, and 50 is the default",
+    )
+    assert decide(rules_, person(), call_of("search", True, SEARCH, {"query": "x", "limit": 50})).reasons == (
+        "narrow: limit must be at most 20",
+    )
+
+
+def test_who_asks_without_arguments_leaves_open_only_what_has_no_default() -> None:
+    asked = call_of("search", True, SEARCH, None)
+    assert not decide(policy(LIMITED), person(), asked).allowed
+    on_query = LIMITED.replace("arg = 'limit', max = 20", "arg = 'query', max_length = 3")
+    assert decide(policy(on_query), person(), asked).allowed
+    assert not decide(policy(on_query), person(), call_of("search", True, SEARCH, {"query": "four"})).allowed
+
+
+@pytest.mark.parametrize(
+    ("space", "allowed"), [("public", True), (" public ", True), ("~", True), ("hr", False), ("~bob", False)]
+)
+def test_writing_into_a_space_that_no_rule_opens_is_a_denial(space: str, allowed: bool) -> None:
+    rules_ = policy(
+        "[[rule]]\nname = 'w'\nany_person = true\nscopes = ['mcp:tools:write']\nspaces = ['public', '~']"
+    )
+    decision = decide(rules_, person(), call_of("create_note", False, {}, {"space": space}))
+    assert decision.allowed is allowed
+    told = ("This space is not open to you. list_spaces names those that are",)
+    assert allowed or decision.reasons == told
+    assert decide(rules_, person(), call_of("search", True, {}, {"space": space})).allowed
+
+
+SEARCH = {"properties": {"limit": {"type": "integer", "default": 50}, "query": {"type": "string"}}}
 LIMITED = rule(
     "name = 'narrow'\nany_person = true", more="limits = [{ tool = 'sea*', arg = 'limit', max = 20 }]"
 )
