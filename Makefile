@@ -9,8 +9,7 @@ TESTS := $(BIN)/pytest -q -n auto --dist loadfile
 
 ##@ Use
 run: $(VENV)/.run ## start on the LAN door: http://127.0.0.1:8084/mcp
-	@MCP_TRANSPORT=$${MCP_TRANSPORT:-http} $(BIN)/brain connect
-	@MCP_TRANSPORT=$${MCP_TRANSPORT:-http} exec $(BIN)/brain serve
+	@grep -qs '^ *MCP_TRANSPORT *=' .env || export MCP_TRANSPORT=$${MCP_TRANSPORT:-http}; exec $(BIN)/brain serve --connect
 
 demo: $(VENV)/.run ## three people, one Access simulator, and what each may use
 	@$(BIN)/brain demo

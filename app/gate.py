@@ -30,6 +30,7 @@ from app.policy.decide import WHOAMI, Decision, Operation, call_of, ceiling, dec
 from app.policy.denies import Denies
 from app.policy.rules import Kind, Policy
 from app.principal import Principal
+from app.validation import told
 
 
 class Whoami(TypedDict):
@@ -140,7 +141,7 @@ class Gate(Middleware):
             await self._denied(call)
             self._ask_for_consent(decision, self._decide(operation, self._consented()))
             raise ToolError(_refusal(decision, self._decide(_tool(tool))), log_level=logging.DEBUG)
-        return cast(ToolResult, await self._run(call, context, call_next))
+        return cast(ToolResult, await self._run(call, context, lambda call: told(call_next(call))))
 
     async def on_read_resource(
         self,

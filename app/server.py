@@ -198,8 +198,9 @@ def new_request_id() -> str:
     return secrets.token_hex(8)
 
 
-async def serve(settings: Settings) -> None:
-    """Runs until SIGTERM or SIGINT (HTTP), or until the client closes standard input (stdio).
+async def serve(settings: Settings, *, up: Callable[[], None] = lambda: None) -> None:
+    """Runs until SIGTERM or SIGINT (HTTP), or until the client closes standard input (stdio). `up` is called
+    when the doors are open.
 
     Raises AppError when it cannot start: a port in use, a broken policy, an unusable database.
     """
@@ -220,6 +221,7 @@ async def serve(settings: Settings) -> None:
                 settings.tunnel_door,
                 settings.base_url,
             )
+        up()
         await run(house, sockets)
 
 
@@ -289,7 +291,7 @@ def settle_memory() -> None:
     gc.set_threshold(20_000, 50, 1_000)
 
 
-def main(settings: Settings) -> None:
+def main(settings: Settings, *, up: Callable[[], None] = lambda: None) -> None:
     """Blocks until the server has ended."""
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings))
+        runner.run(serve(settings, up=up))

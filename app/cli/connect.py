@@ -19,12 +19,22 @@ def register(nouns: Any) -> None:
 
 
 def connect(args: argparse.Namespace, settings: Settings) -> int:
-    url = f"http://{settings.lan_door}/mcp"
-    snippets = lan_snippets(url)
     if args.json:
-        print(json.dumps({"url": url, "clients": [asdict(snippet) for snippet in snippets]}, indent=2))
-        return 0
-    print(f"The Brain on the LAN, no login: {url}\n")
-    for snippet in snippets:
-        print(f"{snippet.client} ({snippet.where})\n{indent(snippet.text, '    ')}\n")
+        told = {"url": _url(settings), "clients": [asdict(one) for one in lan_snippets(_url(settings))]}
+        print(json.dumps(told, indent=2))
+    else:
+        print(how_to_connect(settings))
     return 0
+
+
+def how_to_connect(settings: Settings) -> str:
+    """A snippet for each client, for this very address."""
+    snippets = (
+        f"{snippet.client} ({snippet.where})\n{indent(snippet.text, '    ')}\n"
+        for snippet in lan_snippets(_url(settings))
+    )
+    return "\n".join((f"The Brain on the LAN, no login: {_url(settings)}\n", *snippets))
+
+
+def _url(settings: Settings) -> str:
+    return f"http://{settings.lan_door}/mcp"

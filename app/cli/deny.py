@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
+import sys
 from dataclasses import asdict
 from typing import Any
 
 from app.audit.chain import milliseconds, timestamp
 from app.cli.database import clock, operator, with_store
+from app.cli.policy_files import known_tools
 from app.policy.denies import target
 from app.settings import Settings
 from app.store.audit import SqlAudit
@@ -38,8 +41,20 @@ def run_deny(args: argparse.Namespace, settings: Settings) -> int:
         await SqlDenies(store.database).add(who, at=clock(), by=operator())
 
     with_store(settings, add)
+    _warn_of_unknown(who)
     _say(args, {"denied": who}, f"{who} is shut off. Take it back with: brain undeny {who}")
     return 0
+
+
+def _warn_of_unknown(who: str) -> None:
+    """A name that nothing has is shut off all the same: it may be there tomorrow."""
+    if not who.startswith("tool:"):
+        return
+    name, known = who.removeprefix("tool:"), [tool.name for tool in known_tools()]
+    if name not in known:
+        close = difflib.get_close_matches(name, known, 1)
+        hint = f"; did you mean tool:{close[0]}?" if close else ""
+        print(f"brain: no tool is named {name} at the moment{hint}", file=sys.stderr)
 
 
 def run_undeny(args: argparse.Namespace, settings: Settings) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from pathlib import Path
 
@@ -178,6 +179,23 @@ def test_an_export_is_every_record_in_a_new_file_for_its_owner_and_goes_on_recor
     assert (code, text) == (2, "brain: DATA_DIR/out.jsonl exists; name a new file\n")
     code, text = said(capsys, env_file, "audit", "export", "--decision", "deny")
     assert (code, [json.loads(line)["seq"] for line in text.splitlines()]) == (0, [3])
+
+
+def test_a_deny_of_a_tool_that_is_not_there_says_so_and_counts(
+    capsys: pytest.CaptureFixture[str], env_file: Path
+) -> None:
+    code, text = said(capsys, env_file, "deny", "tool:create_notes")
+    assert code == 0
+    assert "no tool is named create_notes at the moment; did you mean tool:create_note?" in text
+    assert "tool:create_notes" in said(capsys, env_file, "deny")[1]
+
+
+def test_a_command_that_did_not_do_what_it_was_told_is_on_record_as_refused(
+    capsys: pytest.CaptureFixture[str], env_file: Path
+) -> None:
+    assert said(capsys, env_file, "restore", "nothing.db")[0] == 2
+    (line,) = said(capsys, env_file, "audit", "tail", "-n", "1")[1].splitlines()
+    assert re.search(r"refuse  cli .* brain/restore nothing.db  400  \(exit code 2\)$", line)
 
 
 def test_deny_says_what_it_did_lists_it_and_takes_it_back(

@@ -69,14 +69,16 @@ class Serving:
 
 
 @contextlib.asynccontextmanager
-async def serving(folder: Path, **variables: str) -> AsyncIterator[Serving]:
+async def serving(folder: Path, *words: str, **variables: str) -> AsyncIterator[Serving]:
     """Answers when the block begins; killed at its end, if it still runs."""
     port = free_port()
     process = await asyncio.create_subprocess_exec(
         *COMMAND,
         "serve",
+        *words,
         cwd=folder,
         env=environ(**{"MCP_TRANSPORT": "http", "MCP_PORT": str(port), **variables}),
+        stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     server = Serving(process, port)
@@ -92,8 +94,9 @@ async def serving(folder: Path, **variables: str) -> AsyncIterator[Serving]:
             process.kill()
         await process.wait()
         # The pipe's transport is closed by what has read it to its end.
-        if process.stderr is not None:
-            await process.stderr.read()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                await pipe.read()
 
 
 def free_port() -> int:

@@ -100,6 +100,19 @@ async def test_a_port_in_use_is_a_clear_sentence(refused: dict[str, Ran]) -> Non
     )
 
 
+async def test_how_to_connect_is_told_once_the_door_is_open_and_not_before(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ran = await brain(tmp_path, "serve", "--connect", MCP_TRANSPORT="http", MCP_PORT=port)
+    assert (ran.code, ran.out) == (2, "")
+    async with serving(tmp_path, "--connect") as server:
+        assert server.process.stdout is not None
+        first = await server.process.stdout.readline()
+    assert first.decode() == f"The Brain on the LAN, no login: http://127.0.0.1:{server.port}/mcp\n"
+
+
 @pytest.mark.parametrize("host", ["127.0.0..1", "a" * 70, "192.0.2.1"])
 async def test_an_address_that_is_not_ours_is_a_clear_sentence(host: str) -> None:
     with pytest.raises(CannotListen, match=f"Cannot listen on {host}:8084: "):

@@ -107,6 +107,17 @@ scopes = ["own"]
 """
 
 
+async def test_wrong_arguments_are_named_without_their_values(all_of_it: Everything) -> None:
+    all_of_it.policy(WHO)
+    answer = await all_of_it.caller(VERSIONS[-1]).call("look", n="secret", extra=1)
+    assert answer["result"]["isError"]
+    said = text_of(answer)
+    assert said.startswith("Wrong arguments: n: Input should be a valid integer")
+    assert said.endswith("Correct them and call again.")
+    assert "secret" not in said
+    assert "http" not in said
+
+
 @pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
 async def test_whoami_tells_a_person_what_the_policy_knows(all_of_it: Everything, version: str) -> None:
     all_of_it.policy(WHO)

@@ -135,12 +135,12 @@ def test_a_catastrophic_pattern_stays_linear(pattern: str) -> None:
 
 def test_the_defaults_of_the_schema_are_what_the_tool_will_see() -> None:
     schema = {"properties": {"limit": {"type": "integer", "default": 50}, "query": {"type": "string"}}}
-    for given, seen in (
+    for arguments, seen in (
         ({"query": "x"}, {"query": "x", "limit": 50}),
         ({"limit": 5}, {"limit": 5}),
         ({"limit": None}, {"limit": None}),
     ):
-        assert call_of("search", True, schema, given).arguments == seen
+        assert call_of("search", True, schema, arguments).arguments == seen
     assert call_of("search", True, {}, {}).arguments == {}
 
 
