@@ -11,7 +11,11 @@ import pytest
 
 from app import __version__
 from app.cli.main import parser
+from app.cli.policy_files import known_tools
 from app.pages.connect import lan_snippets
+from app.policy.cases import run_cases
+from app.policy.check import check
+from app.policy.parse import parse
 from app.policy.rules import BUILT_IN
 from app.server import catalogue
 
@@ -86,3 +90,12 @@ def test_every_dependency_is_locked() -> None:
         name = re.match(r"[a-z0-9-]+", dependency)
         assert name is not None
         assert re.search(rf"^{name[0]}(\[\w+\])?==", locked, re.MULTILINE)
+
+
+def test_the_policy_in_the_readme_is_fine_and_does_what_its_cases_say() -> None:
+    (text,) = re.findall(r"```toml\n(version = 1\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    policy, tools = parse(text), known_tools()
+    assert check(policy, tools) == ()
+    results = run_cases(policy, tools)
+    assert len(results) == 3
+    assert all(result.ok for result in results)

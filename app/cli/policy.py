@@ -74,6 +74,8 @@ def run_explain(args: argparse.Namespace, settings: Settings) -> int:
     call = call_of(tool.name, tool.read_only, tool.schema, args.args and _arguments(args.args))
     groups = frozenset(group for group in args.groups.split(",") if group)
     principal = principal_named(args.who, groups)
+    if principal.kind == "service" and not principal.id.endswith(".access"):
+        print(f"brain: {args.who} is no e-mail, so it is taken for a service token's id", file=sys.stderr)
     decision = decide(policy, principal, call, shut_off)
     if args.json:
         print(json.dumps(as_json(principal, decision), indent=2))

@@ -120,6 +120,14 @@ def test_explain_fills_in_the_defaults_of_the_tool(capsys: pytest.CaptureFixture
     assert json.loads(capsys.readouterr().out)["decision"] == "allow"
 
 
+def test_a_name_that_is_neither_an_email_nor_a_token_says_what_it_is_taken_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for who, warned in (("anna", True), ("nightly.access", False), ("anna@example.com", False)):
+        assert run("policy", "explain", "--file", str(POLICY_FILE), "--as", who, "--tool", "search") == 0
+        assert ("taken for a service token's id" in capsys.readouterr().err) is warned
+
+
 def test_explain_without_a_policy_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "env").write_text(f"DATA_DIR={tmp_path}\n")
     words = ["policy", "explain", "--as", "lan", "--tool", "create_note", "--json"]
