@@ -43,6 +43,7 @@ def _line(name: str, value: str) -> str:
     """Raises ValueError for what no line of the file can hold."""
     if _PLAIN.fullmatch(value):
         return f"{name}={value}"
-    if "'" in value or "\n" in value:
-        raise ValueError(f"{name} has a quote or a line break in it")
-    return f"{name}='{value}'"
+    if "\n" in value or "\r" in value:
+        raise ValueError(f"{name} has a line break in it")
+    quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{name}='{quoted}'"

@@ -38,7 +38,7 @@ def test_what_is_written_is_what_is_read(tmp_path_factory: pytest.TempPathFactor
 def test_a_value_that_no_line_can_hold_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text(BEFORE)
-    with pytest.raises(ValueError, match="CLOUDFLARE_API_TOKEN has a quote"):
+    with pytest.raises(ValueError, match="CLOUDFLARE_API_TOKEN has a line break"):
         amend(path, {"CLOUDFLARE_API_TOKEN": "a'\nb"})
     assert path.read_text() == BEFORE
     assert [one.name for one in tmp_path.iterdir()] == [".env"]
