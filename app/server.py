@@ -225,15 +225,22 @@ async def serve(settings: Settings, *, up: Callable[[], None] = lambda: None) ->
         await run(house, sockets)
 
 
-async def run(house: House, sockets: list[socket.socket]) -> None:
-    """Serves `house` on `sockets`, the LAN door's first, until SIGTERM or SIGINT; returns when drained."""
+async def run(house: House, sockets: list[socket.socket], *, stop: asyncio.Event | None = None) -> None:
+    """Serves `house` on `sockets`, the LAN door's first; returns when drained.
+
+    Until SIGTERM or SIGINT, or with `stop`, which leaves the signals to the caller, until it is set."""
     server = web_server(house, sockets)
-    _stop_on_signals(server)
     settle_memory()
     async with asyncio.TaskGroup() as tasks:
+        if stop is None:
+            _stop_on_signals(server)
+        else:
+            waiting = tasks.create_task(_stop_with(server, stop))
         if house.keys is not None:
             tasks.create_task(house.keys.refresh())  # ahead of need
         await server.serve(sockets=sockets)
+        if stop is not None:
+            waiting.cancel()
 
 
 def web_server(house: House, sockets: list[socket.socket]) -> uvicorn.Server:
@@ -282,6 +289,11 @@ def _stop_on_signals(server: uvicorn.Server) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
+
+
+async def _stop_with(server: uvicorn.Server, stop: asyncio.Event) -> None:
+    await stop.wait()
+    server.should_exit = True
 
 
 def settle_memory() -> None:
