@@ -26,7 +26,7 @@ from app.oauth.scopes import within
 from app.principal import Principal
 
 _SAME_SITE = (b"same-origin", b"none")
-_START_AGAIN = "This page is too old or was answered already. Start again in the program that sent you here."
+_OVER = "This page is too old or was answered already."
 
 
 def check_origin(origin: Sequence[bytes], fetch_site: Sequence[bytes], issuer: str) -> None:
@@ -65,7 +65,7 @@ async def pending(
     """The question again, for whoever comes back to its page: a login in between loses the answer."""
     found = await authority.store.find_request(fingerprint_of(request_id or ""), now)
     if found is None:
-        raise PageError("invalid_request", _START_AGAIN)
+        raise PageError("question_over", _OVER)
     if found.principal_id != person.id or found.browser_sha256 != fingerprint_of(browser):
         raise _others()
     return found, await _client(found, authority)
@@ -85,7 +85,7 @@ async def _take(
         return taken
     if await authority.store.find_request(id_sha256, now) is not None:
         raise _others()
-    raise PageError("invalid_request", _START_AGAIN)
+    raise PageError("question_over", _OVER)
 
 
 async def _client(request: AuthorizationRequest, authority: Authority) -> Client:

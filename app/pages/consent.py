@@ -38,6 +38,11 @@ _ADVICE = {
         "Nothing was allowed. If you began this yourself, begin again in the program, and stay in one "
         "browser and one account until the end. If you did not begin it, close this page."
     ),
+    # Whoever clicks twice gets here although the first click counted.
+    "question_over": (
+        "If you answered before, that answer counts, also if you only clicked twice. If the program still "
+        "waits for you, begin again in it."
+    ),
     "denied": "Only the operator of this server can give you access again.",
     "rate_limited": "Wait, then begin again in the program that sent you here.",
 }
@@ -82,6 +87,7 @@ class HtmlPages:
             advice=advice,
             wait=_wait(view.retry_after),
             again=() if later or view.code in ("denied", "rate_limited") else AGAIN,
+            may_have_allowed=view.code == "question_over",
         ).encode()
 
     def headers(self, form_action: Sequence[str], *, forms: bool) -> dict[str, str]:
@@ -121,6 +127,7 @@ def _headline(view: ErrorView, *, later: bool) -> str:
     return {
         "invalid_client": "This program is not known here.",
         "access_denied": "This was not allowed.",
+        "question_over": "This question is over.",
         "denied": "You are shut off.",
         "rate_limited": "That was too often.",
     }.get(view.code, "This did not work.")

@@ -1,0 +1,1 @@
+"""The inner OAuth server's pages in a real Chromium, over https and under the names that they have in life."""
