@@ -31,8 +31,7 @@ async def internet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[We
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(internet: Web) -> AsyncIterator[Browser]:
     program = find()
-    if program is None:
-        pytest.skip(MISSING)
+    assert program is not None, MISSING
     async with chromium(program, https_port=internet.port, key_sha256=internet.key_sha256) as started:
         yield started
 
@@ -57,7 +56,10 @@ async def house(
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def arrive(browser: Browser, house: TestHouse, internet: Web) -> AsyncIterator[Arrive]:
-    """Somebody opens a browser; `options` are Playwright's of a context. Nothing they saw broke its policy."""
+    """Somebody opens a browser; `options` are Playwright's of a context.
+
+    At the end: no page did anything that its Content-Security-Policy had to stop.
+    """
     async with contextlib.AsyncExitStack() as leaving:
 
         async def arrived(

@@ -16,10 +16,13 @@ from app.simulator.server import LoopbackServer, address, listen
 from tests.house import HOST, PUBLIC, TestHouse
 from tests.oauth.flow import exchange
 
+from .chromium import MISSING, find
 from .conftest import Arrive
 from .visitor import ALICE, ALL, BOB, SESSION, STATE, Client, Visitor
 from .web import Web
 
+if find() is None:
+    pytest.skip(MISSING, allow_module_level=True)
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 

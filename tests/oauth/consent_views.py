@@ -84,6 +84,7 @@ ERRORS = {
     "unknown client": UNKNOWN_CLIENT,
     "bad request": replace(UNKNOWN_CLIENT, code="invalid_request", sentence="A parameter is repeated."),
     "not yours": replace(UNKNOWN_CLIENT, status=403, code="access_denied", sentence="Not asked of you."),
+    "over": replace(UNKNOWN_CLIENT, code="question_over", sentence="It is too old or was answered."),
     "shut off": replace(UNKNOWN_CLIENT, status=403, code="denied", sentence="You are shut off."),
     "too often": replace(UNKNOWN_CLIENT, status=429, code="rate_limited", retry_after=30),
     "away": replace(UNKNOWN_CLIENT, status=503, code="store_unusable", sentence="The database is busy."),

@@ -146,6 +146,7 @@ async def test_G13_a_page_is_answered_once_and_soon(desk: Desk, client: dict[str
     assert is_page(await desk.answer(page))
     desk.clock.advance(REQUEST_SECONDS)
     assert is_page(await desk.answer(late))
+    assert [view.code for view in desk.pages.errors] == ["question_over"] * 2
 
 
 @pytest.mark.parametrize("decision", [None, "", "maybe", ["allow", "deny"]])

@@ -43,6 +43,13 @@ def test_it_says_when_to_try_again(seconds: int, words: str) -> None:
     assert f"tried again in {words}" in read(replace(ERRORS["too often"], retry_after=seconds)).text()
 
 
+def test_who_clicked_twice_is_not_told_that_nothing_was_allowed() -> None:
+    page = read(ERRORS["over"])
+    assert "that answer counts, also if you only clicked twice" in page.text()
+    assert "Nothing was allowed" not in page.text()
+    assert [link.attributes["href"] for link in page.all("a")] == ["/"]
+
+
 def test_an_outage_asks_nobody_to_remove_anything() -> None:
     said = read(ERRORS["away"]).text()
     assert "Nothing was changed. Try again in a few minutes" in said

@@ -159,7 +159,7 @@ def _nothing_active(page: Markup) -> list[str]:
         for name, value in element.attributes.items():
             if name.startswith("on") or name in ("style", "src", "srcset", "action", "formaction"):
                 found.append(f"{element.tag} has {name}")
-            if name == "href" and not str(value).startswith("#"):
+            if name == "href" and value != "/" and not str(value).startswith("#"):
                 found.append(f"a link away: {value}")
         if element.tag == "svg" and element.attributes.get("aria-hidden") != "true":
             found.append("a drawing that is read aloud")
