@@ -71,7 +71,7 @@ async def arrive(browser: Browser, house: TestHouse, internet: Web) -> AsyncIter
             await client.register()
             context = await browser.new_context(**{"viewport": SIZE, **options})  # type: ignore[arg-type]
             leaving.push_async_callback(context.close)
-            context.set_default_timeout(10_000)
+            context.set_default_timeout(20_000)
             await context.add_init_script(TELL)
             visitor = Visitor(house, client, context, await context.new_page())
             context.on("console", visitor.listen)

@@ -192,7 +192,7 @@ async def test_a_second_click_while_the_answer_is_on_its_way_is_told_that_the_fi
     assert place is not None
     for _ in range(2):
         await visitor.page.mouse.click(place["x"] + 9, place["y"] + 9)
-        await asyncio.wait_for(sent.wait(), 10)
+        await asyncio.wait_for(sent.wait(), 20)
         sent.clear()
     late.set()
     said = await visitor.refusal()
