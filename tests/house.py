@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 from fastmcp import Client, FastMCP
@@ -26,6 +26,8 @@ HOST = "brain.example.com"
 TEAM = "acme"
 NIGHTLY = "0123456789abcdef.access"
 START = 1_800_000_000.0
+
+Held = TypeVar("Held")
 
 POLICY = f"""
 version = 1
@@ -178,15 +180,15 @@ async def open_house(
 
 
 @contextlib.asynccontextmanager
-async def in_one_task(context: contextlib.AbstractAsyncContextManager[TestHouse]) -> AsyncIterator[TestHouse]:
+async def in_one_task(context: contextlib.AbstractAsyncContextManager[Held]) -> AsyncIterator[Held]:
     """Enters and leaves `context` in a task of its own: pytest does the two in different tasks."""
-    opened: asyncio.Future[TestHouse] = asyncio.get_running_loop().create_future()
+    opened: asyncio.Future[Held] = asyncio.get_running_loop().create_future()
     done = asyncio.Event()
 
     async def hold() -> None:
         try:
-            async with context as house:
-                opened.set_result(house)
+            async with context as held:
+                opened.set_result(held)
                 await done.wait()
         except BaseException as problem:
             if opened.done():

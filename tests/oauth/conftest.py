@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest_asyncio
 
 from app.simulator import SigningKey
 from app.store.schema import ensure_schema
-from tests.house import Clock, new_team
+from tests.house import Clock, in_one_task, new_team
 
 from . import holders
 from .desk import Desk, opened
@@ -39,21 +38,6 @@ async def at_home(
     """One house for a whole module, whose tests run in the module's loop and leave it as it was."""
     clock = Clock()
     team = new_team(clock, signing_keys[:2])
-    folder = tmp_path_factory.mktemp("holders")
-    ready: asyncio.Future[Holders] = asyncio.get_running_loop().create_future()
-    done = asyncio.Event()
-
-    async def hold() -> None:
-        async with holders.opened(folder, clock, team) as home:
-            ready.set_result(home)
-            await done.wait()
-
-    task = asyncio.create_task(hold())
-    task.add_done_callback(
-        lambda ended: None if ready.done() else ready.set_exception(ended.exception() or OSError())
-    )
-    try:
-        yield await ready
-    finally:
-        done.set()
-        await task
+    opened = holders.opened(tmp_path_factory.mktemp("holders"), clock, team)
+    async with in_one_task(opened) as home:
+        yield home

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
 from app.simulator import SigningKey
+from tests.house import in_one_task
 
 from .every import asked, every
 from .report import PAGE, compared, read
@@ -19,24 +19,8 @@ KEYS = tuple[SigningKey, SigningKey, SigningKey]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def brain(tmp_path_factory: pytest.TempPathFactory, signing_keys: KEYS) -> AsyncIterator[Served]:
-    """Opened and closed by one task: pytest does the two in different ones."""
-    ready: asyncio.Future[Served] = asyncio.get_running_loop().create_future()
-    done = asyncio.Event()
-
-    async def hold() -> None:
-        async with ours(tmp_path_factory.mktemp("probes"), signing_keys[:2]) as served:
-            ready.set_result(served)
-            await done.wait()
-
-    task = asyncio.create_task(hold())
-    task.add_done_callback(
-        lambda ended: None if ready.done() else ready.set_exception(ended.exception() or OSError())
-    )
-    try:
-        yield await ready
-    finally:
-        done.set()
-        await task
+    async with in_one_task(ours(tmp_path_factory.mktemp("probes"), signing_keys[:2])) as served:
+        yield served
 
 
 @pytest.mark.asyncio(loop_scope="module")
