@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 
-from app.doors.http import App, LetIn, Receive, Scope, Send
+from app.doors.http import App, LetIn, Receive, Scope, Send, WrongMethod, refuse
 from app.pages import home as view
 from app.pages import security_headers
 from app.principal import Principal
@@ -18,7 +18,7 @@ def home(gather: Gather) -> App:
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
-            await _send(send, 405, "application/json", b'{"error": "method_not_allowed"}', allow="GET, HEAD")
+            await refuse(send, WrongMethod("GET, HEAD"))
             return
         user: LetIn = scope["user"]
         facts = await gather(user.principal, user.request_id)
@@ -28,7 +28,7 @@ def home(gather: Gather) -> App:
         shown = b"" if scope["method"] == "HEAD" else body
         forms = as_html and facts.forms
         headers = {**security_headers(forms=forms), "vary": "Accept", "content-length": str(len(body))}
-        await _send(send, 200, content_type, shown, **headers)
+        await _send(send, content_type, shown, **headers)
 
     return serve
 
@@ -50,7 +50,7 @@ def _weight(parameter: bytes) -> float:
         return 0.0
 
 
-async def _send(send: Send, status: int, content_type: str, body: bytes, **headers: str) -> None:
+async def _send(send: Send, content_type: str, body: bytes, **headers: str) -> None:
     named = {
         "content-type": content_type,
         "content-length": str(len(body)),
@@ -59,5 +59,5 @@ async def _send(send: Send, status: int, content_type: str, body: bytes, **heade
         **headers,
     }
     listed = [(name.encode(), value.encode()) for name, value in named.items()]
-    await send({"type": "http.response.start", "status": status, "headers": listed})
+    await send({"type": "http.response.start", "status": 200, "headers": listed})
     await send({"type": "http.response.body", "body": body})

@@ -69,6 +69,17 @@ class NotFound(AppError):
     status = 404
 
 
+class WrongMethod(AppError):
+    """`allow`: the methods that the path takes, as in the header of that name (RFC 9110 §15.5.6)."""
+
+    code = "method_not_allowed"
+    status = 405
+
+    def __init__(self, allow: str) -> None:
+        super().__init__(f"This path takes {allow}.")
+        self.allow = allow
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """A `Host` or origin host, lower case, brackets off; `port` is None when none is written."""
@@ -153,6 +164,8 @@ async def refuse(
         extra.append((b"x-request-id", request_id.encode()))
     if error.retry_after is not None:
         extra.append((b"retry-after", str(error.retry_after).encode()))
+    if isinstance(error, WrongMethod):
+        extra.append((b"allow", error.allow.encode()))
     if error.challenge is not None:
         extra.append((b"www-authenticate", error.challenge.encode()))
     await send(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 
-from app.doors.http import App, NotFound, Receive, Scope, Send, refuse
+from app.doors.http import App, NotFound, Receive, Scope, Send, WrongMethod, refuse
 
 
 class Paths:
@@ -41,7 +41,7 @@ def page(answer: Callable[[], Awaitable[Answer]]) -> App:
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
-            await _send(send, 405, "application/json", b'{"error": "method_not_allowed"}', allow=True)
+            await refuse(send, WrongMethod("GET, HEAD"))
             return
         status, content_type, body = await answer()
         await _send(send, status, content_type, b"" if scope["method"] == "HEAD" else body)
@@ -53,14 +53,12 @@ def as_json(status: int, value: object) -> Answer:
     return status, "application/json", json.dumps(value).encode()
 
 
-async def _send(send: Send, status: int, content_type: str, body: bytes, *, allow: bool = False) -> None:
+async def _send(send: Send, status: int, content_type: str, body: bytes) -> None:
     headers = [
         (b"content-type", content_type.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
     ]
-    if allow:
-        headers.append((b"allow", b"GET, HEAD"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

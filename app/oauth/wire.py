@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.doors.http import App, LetIn, Receive, Scope, Send, TooLarge
+from app.doors.http import App, LetIn, Receive, Scope, Send, TooLarge, WrongMethod
 from app.doors.rates import network_of, one_address, peer
 from app.errors import AppError
 from app.oauth.errors import PageError, TokenError
@@ -126,7 +126,7 @@ def endpoint(handlers: Mapping[str, Handler], on_error: OnError, *, cors: Sequen
             return await handler(asked)
         if asked.method == "OPTIONS" and cors:
             return Reply(204, _preflight(allow, cors))
-        return json_reply(405, {"error": "method_not_allowed"}, allow=allow)  # RFC 9110 §15.5.6
+        return json_error(asked, WrongMethod(allow))
 
     return serve
 
@@ -164,6 +164,8 @@ def json_error(asked: Asked, error: AppError) -> Reply:
     headers: dict[str, Any] = {}
     if isinstance(error, TokenError) and error.challenge is not None:
         headers["www_authenticate"] = error.challenge
+    if isinstance(error, WrongMethod):
+        headers["allow"] = error.allow
     if error.retry_after is not None:
         headers["retry_after"] = str(error.retry_after)
     return json_reply(error.status, error.body(), **headers)

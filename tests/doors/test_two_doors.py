@@ -52,3 +52,11 @@ async def test_nobody_else_gets_anything(house: TestHouse) -> None:
     for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"):
         for path in ("/", "/mcp", "/mcp/", "/healthz", "/metrics", "/.well-known/acme-challenge/x"):
             assert (await house.tunnel_request(method, path)).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics"])
+async def test_a_method_that_a_path_does_not_take_is_refused_in_words(house: TestHouse, path: str) -> None:
+    reply = await house.lan_request("POST", path)
+    assert (reply.status_code, reply.headers["allow"]) == (405, "GET, HEAD")
+    wrong = {"error": "method_not_allowed", "error_description": "This path takes GET, HEAD."}
+    assert reply.json() == wrong
