@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
@@ -153,7 +154,10 @@ class Limit:
         if not 0 <= now - self._since < WINDOW:
             self._since, self._fetches = now, {}
         if self._fetches.get(host, 0) >= PER_HOST or sum(self._fetches.values()) >= PER_ALL:
-            raise DocumentRefused("Too many programs were looked up. Try again in a minute.", status=429)
+            wait = math.ceil(self._since + WINDOW - now)
+            raise DocumentRefused(
+                "Too many programs were looked up. Try again in a minute.", status=429, retry_after=wait
+            )
         self._fetches[host] = self._fetches.get(host, 0) + 1
 
 

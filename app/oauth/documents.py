@@ -32,8 +32,11 @@ _SECRETS = ("client_secret", "client_secret_expires_at")
 class DocumentRefused(PageError):
     """A client id or its document that cannot be used: for the person, never a redirect. Never remembered."""
 
-    def __init__(self, public: str, *, detail: str = "", status: int = 400) -> None:
+    def __init__(
+        self, public: str, *, detail: str = "", status: int = 400, retry_after: int | None = None
+    ) -> None:
         super().__init__("invalid_client", public, status=status, detail=detail)
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
