@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from app.oauth import pkce, redirects
 from app.oauth.authority import Authority
 from app.oauth.consent import grant_with_code, response
-from app.oauth.errors import PageError, RedirectError
+from app.oauth.errors import PageError, RedirectCode, RedirectError
 from app.oauth.forms import Form
 from app.oauth.models import REQUEST_SECONDS, AuthorizationRequest, Client, Grant, fingerprint_of
 from app.oauth.resource import canonical
@@ -166,7 +166,7 @@ class _Checked:
         )
         return Question(secret, request, self._client, wanted, earlier)
 
-    def error(self, code: str, public: str) -> RedirectError:
+    def error(self, code: RedirectCode, public: str) -> RedirectError:
         return RedirectError(code, public, redirect_uri=self._redirect_uri, state=self._state)
 
     def form(self) -> None:
@@ -184,9 +184,10 @@ class _Checked:
 
     def extensions(self) -> None:
         # RFC 9101, OpenID Connect Core §6: not understood, so not to be passed over.
-        for name in ("request", "request_uri"):
-            if self._query.get(name) is not None:
-                raise self.error(f"{name}_not_supported", f"The parameter {name} is not supported.")
+        if self._query.get("request") is not None:
+            raise self.error("request_not_supported", "The parameter request is not supported.")
+        if self._query.get("request_uri") is not None:
+            raise self.error("request_uri_not_supported", "The parameter request_uri is not supported.")
         if self._query.get("response_mode") not in (None, "query"):
             raise self.error("invalid_request", "Only response_mode=query is supported.")
 

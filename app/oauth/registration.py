@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast, get_args
+from typing import Any, Final, cast, get_args
 
 from app.oauth import redirects
 from app.oauth.errors import RegistrationError
@@ -17,7 +17,7 @@ KEYS_MAX = 16 * 1024
 DEFAULT_GRANTS = ("authorization_code", "refresh_token")
 CONFIDENTIAL = frozenset({"client_secret_basic", "client_secret_post"})
 
-_METADATA = "invalid_client_metadata"
+_METADATA: Final = "invalid_client_metadata"
 _URIS = ("client_uri", "logo_uri", "tos_uri", "policy_uri")
 _METHODS = get_args(AuthMethod)
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
