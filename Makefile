@@ -49,6 +49,7 @@ bench: $(VENV)/.dev ## the benchmark table
 docs: $(VENV)/.dev ## write the files that are made from tables
 	@$(BIN)/brain --env-file /dev/null config --example > deploy/app.env.example
 	@$(BIN)/python -m tests.oauth.coverage
+	@$(BIN)/python -m app.oauth.openapi > app/oauth/openapi.json
 
 format: $(VENV)/.dev ## format and mend what can be mended
 	@$(BIN)/ruff format .

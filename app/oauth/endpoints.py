@@ -26,7 +26,6 @@ from app.oauth.token import token
 from app.oauth.views import Pages
 from app.oauth.wire import Asked, Reply, endpoint, json_error, json_reply
 
-METADATA_SECONDS = 300
 READERS = ("content-type", "mcp-protocol-version")
 CALLERS = ("authorization", *READERS)
 
@@ -105,7 +104,7 @@ class Programs:
 
     def document(self, content: Callable[[], dict[str, Any]]) -> Callable[[Asked], Awaitable[Reply]]:
         async def answer(asked: Asked) -> Reply:
-            return json_reply(200, content(), cache_control=f"public, max-age={METADATA_SECONDS}")
+            return json_reply(200, content(), cache_control=f"public, max-age={metadata.SECONDS}")
 
         return answer
 

@@ -11,6 +11,7 @@ from typing import Any
 from app.oauth.client_auth import ALGORITHMS
 from app.oauth.resource import resource_of
 
+SECONDS = 300  # how long a document may be kept
 GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
 RESOURCE_PATH = "/.well-known/oauth-protected-resource"
 SERVER_PATH = "/.well-known/oauth-authorization-server"

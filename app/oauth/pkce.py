@@ -9,16 +9,16 @@ from hmac import compare_digest
 
 METHOD = "S256"
 
-_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # RFC 7636 §4.2: 32 octets in base64url
-_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636 §4.1
+CHALLENGE = r"[A-Za-z0-9_-]{43}"  # RFC 7636 §4.2: 32 octets in base64url
+VERIFIER = r"[A-Za-z0-9._~-]{43,128}"  # RFC 7636 §4.1
 
 
 def is_challenge(text: str) -> bool:
-    return _CHALLENGE.fullmatch(text) is not None
+    return re.fullmatch(CHALLENGE, text) is not None
 
 
 def is_verifier(text: str) -> bool:
-    return _VERIFIER.fullmatch(text) is not None
+    return re.fullmatch(VERIFIER, text) is not None
 
 
 def challenge_of(verifier: str) -> str:

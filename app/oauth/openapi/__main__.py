@@ -1,0 +1,7 @@
+from __future__ import annotations
+
+import sys
+
+from app.oauth.openapi.document import text
+
+sys.stdout.write(text())
