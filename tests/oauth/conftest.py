@@ -14,6 +14,7 @@ from tests.house import Clock, in_one_task, new_team
 from . import holders
 from .desk import Desk, opened
 from .holders import Holders
+from .target import Target, aimed_at
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +42,12 @@ async def at_home(
     opened = holders.opened(tmp_path_factory.mktemp("holders"), clock, team)
     async with in_one_task(opened) as home:
         yield home
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def target(
+    tmp_path_factory: pytest.TempPathFactory, signing_keys: tuple[SigningKey, SigningKey, SigningKey]
+) -> AsyncIterator[Target]:
+    """One for a whole module, whose tests run in the module's loop."""
+    async with in_one_task(aimed_at(tmp_path_factory.mktemp("fuzzed"), signing_keys[:2])) as target:
+        yield target

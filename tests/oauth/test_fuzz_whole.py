@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx2
 import pytest
-import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.simulator import SigningKey
-from tests.house import HOST, PUBLIC, Clock, TestHouse, in_one_task, new_team, open_house
+from tests.house import PUBLIC
 
 from . import flow
 from .desk import CALLBACK, CHALLENGE, VERIFIER
-from .flow import Browser
+from .target import Target
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 few = settings(
@@ -30,69 +24,6 @@ few = settings(
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-PATIENCE = 10  # seconds
-
-
-@dataclass
-class Target:
-    """A house in which somebody has a live code and live tokens."""
-
-    house: TestHouse
-    client: str
-    values: dict[str, str] = field(default_factory=dict)
-    until: float = 0.0
-    number: int = 0
-
-    async def holds(
-        self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes = b""
-    ) -> None:
-        """The property: an answer in time, never a 5xx, and no refusal that changes what is kept."""
-        await self.renew()
-        before = flow.state_of(self.house)
-        self.number += 1
-        address = f"2001:db8:{self.number:x}::1".encode()  # so that none is limited
-        sent = [(b"host", HOST.encode()), (b"cf-connecting-ip", address), *headers]
-        async with asyncio.timeout(PATIENCE):
-            reply = await self.house.http.request(
-                method, f"{self.house.tunnel}{path}", headers=sent, content=body
-            )
-        assert reply.status_code < 500, (path, body, reply.text)
-        assert "Traceback" not in reply.text
-        if reply.status_code >= 400 or _tells_an_error(reply):
-            assert flow.state_of(self.house) == before, (method, path, body, reply.text)
-        elif path in ("/token", "/revoke"):
-            self.until = 0.0
-
-    async def renew(self) -> None:
-        """A code and tokens that are good now: a code lives for a minute, and one that was used is gone."""
-        self.house.clock.advance(1)
-        if self.house.clock() < self.until:
-            return
-        browser, client = Browser(self.house), {"client_id": self.client}
-        given = await flow.tokens(browser, client)
-        self.values = {
-            "code": await flow.code_for(browser, client),
-            "token": given["access_token"],
-            "refresh_token": given["refresh_token"],
-        }
-        self.until = self.house.clock() + 50
-
-
-def _tells_an_error(reply: httpx2.Response) -> bool:
-    return "error=" in reply.headers.get("location", "")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def target(
-    tmp_path_factory: pytest.TempPathFactory, signing_keys: tuple[SigningKey, SigningKey, SigningKey]
-) -> AsyncIterator[Target]:
-    clock = Clock()
-    folder = tmp_path_factory.mktemp("fuzzed")
-    opened = open_house(folder, clock, new_team(clock, signing_keys[:2]), OAUTH_ENABLED="true")
-    async with in_one_task(opened) as house:
-        client = await flow.register(house)
-        yield Target(house, client["client_id"])
-
 
 odd = st.one_of(st.text(max_size=30), st.sampled_from(["", "\x00", "ä", "\ud7ff", "a" * 3000, "1e999", "-1"]))
 right = {
