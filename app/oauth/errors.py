@@ -32,7 +32,7 @@ RedirectCode = Literal[
     "request_uri_not_supported",
     "consent_required",
 ]
-PageCode = Literal[RedirectCode, "invalid_client"]
+PageCode = Literal[RedirectCode, "invalid_client", "question_over"]  # the last is our own
 
 
 class PageError(AppError):
