@@ -64,6 +64,7 @@ class Settings:
     audit_keep_mb: int
     log_level: str
     log_format: Literal["text", "json"]
+    cloudflared_bin: str
     warnings: tuple[str, ...] = field(default=())
 
 
@@ -165,6 +166,7 @@ def _assemble(value: Mapping[str, Any], warnings: tuple[str, ...]) -> Settings:
         audit_keep_mb=value["AUDIT_KEEP_MB"],
         log_level=value["LOG_LEVEL"],
         log_format=value["LOG_FORMAT"],
+        cloudflared_bin=value["CLOUDFLARED_BIN"],
         warnings=warnings,
     )
 

@@ -57,7 +57,7 @@ TABLE: tuple[Variable, ...] = (
     Variable("CLOUDFLARE_API_TOKEN", "Provisioning", "", "API token for `brain tunnel` and `brain doctor`.", values.plain, secret=True, example="…"),
     Variable("CLOUDFLARE_ACCOUNT_ID", "Provisioning", "", "Account for `brain tunnel`.", values.plain, example="…"),
     Variable("CLOUDFLARE_API_BASE", "Provisioning", "", "Another API base than Cloudflare's; must be loopback.", values.loopback_url, example="http://127.0.0.1:9000"),
-    Variable("CLOUDFLARED_BIN", "Provisioning", "", "The cloudflared to use. Default: the one on PATH.", values.plain, example="/usr/local/bin/cloudflared"),
+    Variable("CLOUDFLARED_BIN", "Provisioning", "", "The cloudflared to use. Default: the one on PATH, else the one in DATA_DIR, which is downloaded.", values.plain, example="/usr/local/bin/cloudflared"),
 )
 # fmt: on
 
