@@ -48,6 +48,7 @@ bench: $(VENV)/.dev ## the benchmark table
 
 docs: $(VENV)/.dev ## write the files that are made from tables
 	@$(BIN)/brain --env-file /dev/null config --example > deploy/app.env.example
+	@$(BIN)/brain --env-file /dev/null tunnel config --example > cloudflared/config.yml
 	@$(BIN)/python -m tests.oauth.coverage
 	@$(BIN)/python -m app.oauth.openapi > app/oauth/openapi.json
 

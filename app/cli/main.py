@@ -28,6 +28,7 @@ NOUNS = {
     "simulate": "simulate",
     "demo": "demo",
     "config": "config",
+    "tunnel": "tunnel",
 }
 USAGE = 2
 

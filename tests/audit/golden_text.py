@@ -8,8 +8,8 @@ from pathlib import Path
 FOLDER = Path(__file__).parent / "golden"
 
 
-def same_as_golden(name: str, text: str) -> bool:
-    path = FOLDER / name
+def same_as_golden(name: str, text: str, folder: Path = FOLDER) -> bool:
+    path = folder / name
     if os.environ.get("GOLDEN"):
         path.write_text(text)
     kept = path.read_text() if path.exists() else "(no such file; GOLDEN=1 writes it)"
