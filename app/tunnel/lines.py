@@ -7,12 +7,14 @@ import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
+# One less than there: what counts for us is the state of the tunnel, and that is told for itself.
 LEVELS = {
     "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warn": logging.WARNING,
-    "error": logging.ERROR,
+    "info": logging.DEBUG,
+    "warn": logging.INFO,
+    "error": logging.WARNING,
     "fatal": logging.ERROR,
     "panic": logging.ERROR,
 }
@@ -23,8 +25,11 @@ _TOKEN = re.compile(r"eyJ[\w+/=.-]{20,}")
 
 @dataclass(frozen=True, slots=True)
 class Line:
+    """`plain`: it was no JSON, so it is about usage, or the end of the process."""
+
     level: int
     text: str
+    plain: bool
 
 
 def read(line: bytes, secrets: Iterable[str] = ()) -> Line | None:
@@ -32,23 +37,24 @@ def read(line: bytes, secrets: Iterable[str] = ()) -> Line | None:
     text = line.decode("utf-8", "replace").strip()
     if not text:
         return None
-    level, said = _taken_apart(text)
+    fields = _fields(text)
+    level, said = (logging.WARNING, text) if fields is None else _told(fields)
     for secret in secrets:
         said = said.replace(secret, "…")
     said = "".join(c if c.isprintable() else " " for c in _TOKEN.sub("…", said))
-    return Line(level, said if len(said) <= LONGEST else said[:LONGEST] + "…")
+    return Line(level, said if len(said) <= LONGEST else said[:LONGEST] + "…", plain=fields is None)
 
 
-def _taken_apart(text: str) -> tuple[int, str]:
-    """Whatever is no JSON is usage, or the end of the process, and worth a look."""
+def _fields(text: str) -> dict[str, Any] | None:
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
-        return logging.WARNING, text
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
+def _told(fields: dict[str, Any]) -> tuple[int, str]:
     parts = [str(fields.get("message", ""))]
     parts += [f"{name}={fields[name]}" for name in ("connIndex", "location", "protocol") if name in fields]
-    if fields.get("error"):
-        parts.append(str(fields["error"]))
+    parts.append(str(fields.get("error", "")))
     return LEVELS.get(str(fields.get("level")), logging.WARNING), " ".join(part for part in parts if part)

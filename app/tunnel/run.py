@@ -202,8 +202,7 @@ class Connector:
             line = lines.read(raw, (token,))
             if line is not None:
                 log.log(line.level, "%s", line.text)
-                if line.level >= logging.WARNING:
-                    self._last_words = line.text
+                self._last_words = _last_words(self._last_words, line)
 
     async def _watch(self, port: int) -> None:
         """Asks /ready, which is there a moment after the start."""
@@ -233,6 +232,13 @@ class Connector:
             self._connected.set()
         log.log(logging.INFO if state.kind != "lost" else logging.WARNING, "%s", state.sentence)
         self._told(state)
+
+
+def _last_words(before: str, line: lines.Line) -> str:
+    """Its last error; of usage only the first line, for the rest is help."""
+    if line.plain:
+        return before or line.text
+    return line.text if line.level >= logging.WARNING else before
 
 
 def after(before: State, ready: int | None) -> State:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from app.settings.table import TABLE
+from app.tunnel import lines
 from app.tunnel.config import render
 from app.tunnel.run import Connector, Launch, State, TokenUnusable, after, command, read_token
 from tests.audit.waiting import until
@@ -195,15 +196,45 @@ async def test_stopping_while_it_waits_to_start_again_starts_nothing(tmp_path: P
 async def test_what_it_logs_is_logged_here_without_the_token_and_on_one_line(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "brain.cloudflared")
+    caplog.set_level(logging.DEBUG, "brain.cloudflared")
     await stage.life()
     told = {"level": "info", "message": f"Starting {TOKEN}\nforged line\x1b[31m", "connIndex": 0}
-    stage.write("says", f"{json.dumps(told)}\nIncorrect Usage: flag {TOKEN}")
-    await stage.until(lambda: "Incorrect Usage" in caplog.text)
+    stage.write("says", f"{json.dumps(told)}\nIncorrect Usage: flag {TOKEN}\nNAME:")
+    await stage.until(lambda: "NAME:" in caplog.text)
     ours = [(one.levelname, one.getMessage()) for one in caplog.records if one.name == "brain.cloudflared"]
-    assert ("INFO", "Starting … forged line [31m connIndex=0") in ours
+    assert ("DEBUG", "Starting … forged line [31m connIndex=0") in ours
     assert ("WARNING", "Incorrect Usage: flag …") in ours
     assert TOKEN not in caplog.text
+    stage.write("exit", "1")
+    await stage.life(1)
+    ended = "cloudflared ended with code 1; it starts again in 0.01 s. It said: Incorrect Usage: flag …"
+    assert ended in [state.sentence for state in stage.told]
+
+
+@pytest.mark.parametrize(
+    ("line", "level", "text"),
+    [
+        (b'{"level":"warn","message":"a"}', logging.INFO, "a"),
+        (b'{"level":"error","message":"a","error":"b"}', logging.WARNING, "a b"),
+        (b'{"level":"fatal","message":"a"}', logging.ERROR, "a"),
+        (b'{"level":"new","message":"a"}', logging.WARNING, "a"),
+        (b"{}", logging.WARNING, ""),
+        (b'{"message":', logging.WARNING, '{"message":'),
+        (b"[1]", logging.WARNING, "[1]"),
+        (b"\xff\x00", logging.WARNING, "\ufffd "),
+        (b"x" * 600, logging.WARNING, "x" * 500 + "…"),
+        (b"a key=eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln b", logging.WARNING, "a key=… b"),
+    ],
+)
+def test_a_line_of_its_log_is_short_and_printable(line: bytes, level: int, text: str) -> None:
+    read = lines.read(line)
+    assert read is not None
+    assert (read.level, read.text) == (level, text)
+
+
+@pytest.mark.parametrize("line", [b"", b"\n", b"  \r\n"])
+def test_an_empty_line_is_none(line: bytes) -> None:
+    assert lines.read(line) is None
 
 
 async def test_a_long_time_without_a_connection_is_worth_a_word(tmp_path: Path) -> None:
@@ -322,6 +353,13 @@ async def test_the_real_one_is_started_watched_and_ended(tmp_path: Path, nowhere
         assert TOKEN.encode() not in shown
         assert [state.kind for state in stage.told] == ["connecting", "connecting"]
     assert stage.told[-1].sentence == "cloudflared has ended."
+
+
+async def test_the_real_one_says_why_it_will_not_start(tmp_path: Path, nowhere: Launch) -> None:
+    nowhere.token_file.write_text("bm8gdG9rZW4=")
+    async with on_stage(tmp_path, nowhere, pauses=(3600.0,)) as stage:
+        await stage.kinds("exited")
+    assert stage.told[1].sentence.endswith(" It said: Provided Tunnel token is not valid.")
 
 
 async def test_the_real_one_does_not_outlive_us(tmp_path: Path, nowhere: Launch) -> None:
