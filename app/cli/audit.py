@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import json
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, TextIO
 
 from app.audit.chain import Fault, Record, lines, milliseconds
 from app.cli.database import clock, with_store
+from app.cli.duration import seconds
 from app.cli.policy_files import Usage
 from app.settings import Settings
 from app.store.audit import Search, SqlAudit, known_key
@@ -21,7 +21,6 @@ from app.store.audit_check import verify_file, whole_restores
 from app.store.engine import sqlite_path
 from app.store.open import Store
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 FOLLOW_EVERY = 0.5
 
 
@@ -133,17 +132,14 @@ def _search(args: argparse.Namespace) -> Search:
         decision=args.decision,
         cf_ray=args.cf_ray,
         request_id=args.request_id,
-        since=ago(args.since) if args.since else None,
-        until=ago(args.until) if args.until else None,
+        since=_ago(args.since, "--since") if args.since else None,
+        until=_ago(args.until, "--until") if args.until else None,
     )
 
 
-def ago(text: str) -> int:
-    """`24h` → the time of 24 hours ago, in milliseconds. Raises Usage."""
-    match = re.fullmatch(r"(\d{1,6})([smhdw])", text)
-    if match is None:
-        raise Usage(f"{text} is not a length of time; write it like 30m, 24h or 7d")
-    return milliseconds(clock() - int(match[1]) * _UNITS[match[2]])
+def _ago(text: str, option: str) -> int:
+    """When that was, in milliseconds. Raises Usage."""
+    return milliseconds(clock() - seconds(text, option))
 
 
 def _new_file(path: Path) -> TextIO:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from app.audit.chain import milliseconds
 from app.audit.recorder import digest
 from app.cli.database import clock, with_store
+from app.cli.duration import seconds
 from app.cli.policy_files import Usage, known_tools, read_named
 from app.policy import cases, diff, shadow
 from app.policy.decide import Operation
@@ -20,8 +20,6 @@ from app.settings import Settings
 from app.store.audit import Search, SqlAudit
 from app.store.engine import sqlite_path
 from app.store.open import Store
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def register(verbs: Any) -> None:
@@ -82,7 +80,7 @@ def run_diff(args: argparse.Namespace, _settings: Settings) -> int:
 
 
 def run_shadow(args: argparse.Namespace, settings: Settings) -> int:
-    since = None if args.since is None else milliseconds(clock() - seconds(args.since))
+    since = None if args.since is None else milliseconds(clock() - seconds(args.since, "--since"))
     policy = read_named(args.file)
     done = shadow.replay(policy, records(settings, since), known_tools(), _templates(), digest=digest)
     if args.json:
@@ -102,14 +100,6 @@ def records(settings: Settings, since: int | None) -> Iterable[Mapping[str, Any]
         return [one.as_json() async for one in audit.records(Search(since=since))]
 
     return with_store(settings, read)
-
-
-def seconds(duration: str) -> int:
-    """Raises Usage."""
-    said = re.fullmatch(r"([0-9]{1,6})([smhdw])", duration)
-    if said is None or int(said[1]) == 0:
-        raise Usage(f"--since {duration}: write how long back, like 30m, 24h or 7d")
-    return int(said[1]) * _UNITS[said[2]]
 
 
 def _operations() -> tuple[Operation, ...]:

@@ -162,7 +162,7 @@ def test_search_by_time(capsys: pytest.CaptureFixture[str], env_file: Path) -> N
     assert found("--since", "1w", "--until", "1d") == ["49"]
     for length in ("1", "h", "1y", "-1h", "9999999h"):
         code, text = said(capsys, env_file, "audit", "search", f"--since={length}")
-        assert (code, "is not a length of time" in text) == (2, True)
+        assert (code, "write a length of time" in text) == (2, True)
 
 
 def test_an_export_is_every_record_in_a_new_file_for_its_owner_and_goes_on_record(

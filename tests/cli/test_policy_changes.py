@@ -142,7 +142,7 @@ def test_a_duration_that_is_none_is_wrong_usage(
     log: Path, since: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("shadow", str(NEW), f"--since={since}", env=log) == 2
-    assert "write how long back, like 30m, 24h or 7d" in capsys.readouterr().err
+    assert "write a length of time, like 30m, 24h or 7d" in capsys.readouterr().err
 
 
 def test_without_an_audit_log_shadow_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
