@@ -11,12 +11,14 @@ from typing import Any, Protocol
 from app.audit.events import WHOLE_RESTORE
 from app.cli.database import clock
 from app.errors import AppError
-from app.store.backup import back_up
+from app.settings.values import some
+from app.store.backup import BackupRefused, back_up, dated, keep_newest
 from app.store.engine import sqlite_path
 from app.store.restore import restore
 
 _MORE = {
-    "backup": "FILE must not exist. Beside it, the keys in DATA_DIR belong into a backup.",
+    "backup": "FILE must not exist; in a folder it is named by the time. "
+    "Beside it, the keys in DATA_DIR belong into a backup.",
     "restore": "The database of before is kept beside the new one. Who is shut off, the OAuth grants and the "
     "audit log stay as they are.",
 }
@@ -36,19 +38,43 @@ def register(subparsers: Any) -> None:
         command.add_argument("file", type=Path, metavar="FILE")
         command.add_argument("--json", action="store_true", help="print the result as JSON")
         command.set_defaults(run=run, on_record=name)
+        if run is run_backup:
+            command.add_argument(
+                "--keep",
+                type=_count,
+                metavar="N",
+                help="of the backups in the folder FILE, keep the N newest",
+            )
 
 
 def run_backup(args: argparse.Namespace, settings: Settings) -> int:
+    """A folder and a number to keep are all that a timer has to know: it needs no shell."""
+    folder = args.file if args.file.is_dir() else None
+    gone = 0
     try:
+        if args.keep and folder is None:
+            raise BackupRefused(f"{args.file} is not a folder. --keep looks after the backups in one.")
+        if folder is not None:
+            args.file = dated(folder, clock())
         copy = back_up(sqlite_path(settings.database_url), args.file)
+        if folder is not None and args.keep:
+            gone = keep_newest(folder, args.keep)
     except AppError as error:
         return _refused(error)
     _print(
         args,
-        {"file": str(args.file), "bytes": copy.size, "notes": copy.notes},
-        f"Backed up {copy.notes} notes to {args.file} ({copy.size} bytes).",
+        {"file": str(args.file), "bytes": copy.size, "notes": copy.notes, "removed": gone},
+        f"Backed up {copy.notes} notes to {args.file} ({copy.size} bytes)."
+        + (f" Removed {gone} older." if gone else ""),
     )
     return 0
+
+
+def _count(text: str) -> int:
+    try:
+        return some(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
 
 
 def run_restore(args: argparse.Namespace, settings: Settings) -> int:

@@ -15,6 +15,7 @@ from app.settings import Settings, SettingsInvalid
 # Command → the file that has `register(subparsers)`; its parsers set `run(args, settings) -> exit code`.
 NOUNS = {
     "serve": "serve",
+    "ready": "ready",
     "connect": "connect",
     "notes": "notes",
     "policy": "policy",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from app.errors import AppError
@@ -13,6 +15,7 @@ from app.store.engine import StoreUnusable
 from app.store.schema import found_schema
 
 PAGES_PER_STEP = 4096  # 16 MB between two looks at the writers
+DATED = re.compile(r"brain-\d{8}T\d{6}Z\.db")
 
 
 class BackupRefused(AppError):
@@ -47,6 +50,19 @@ def back_up(database: Path, target: Path) -> Copy:
         raise StoreUnusable(
             f"The backup failed ({error}); no file is left. Make room and try again."
         ) from error
+
+
+def dated(folder: Path, now: float) -> Path:
+    """The file of a backup that is taken now; by name, the newest comes last."""
+    return folder / f"brain-{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}.db"
+
+
+def keep_newest(folder: Path, count: int) -> int:
+    """Removes all but the `count` newest of the files that `dated` names; how many are gone."""
+    old = sorted(path for path in folder.iterdir() if DATED.fullmatch(path.name))[:-count]
+    for path in old:
+        path.unlink()
+    return len(old)
 
 
 def check(file: Path) -> Copy:
