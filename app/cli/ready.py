@@ -112,7 +112,8 @@ def _way(door: Tcp | Unix) -> tuple[str, httpx2.HTTPTransport]:
     if isinstance(door, Unix):
         return "http://tunnel-door", httpx2.HTTPTransport(uds=str(door.path))
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(door.host, door.host)  # noqa: S104
-    address = socket.getaddrinfo(host, door.port, type=socket.SOCK_STREAM)[0][4][0]
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET  # as the door listens
+    address = socket.getaddrinfo(host, door.port, family, socket.SOCK_STREAM)[0][4][0]
     return f"http://{Tcp(str(address), door.port)}", httpx2.HTTPTransport()
 
 
