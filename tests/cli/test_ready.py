@@ -45,7 +45,7 @@ async def answering(*statuses: int) -> AsyncIterator[int]:
 
 async def test_a_server_that_can_work_is_ready_whatever_names_it_goes_by(tmp_path: Path) -> None:
     async with serving(tmp_path, LAN_HOSTS="nas.local,127.0.0.1") as server:
-        named = {"MCP_TRANSPORT": "http", "MCP_HOST": "localhost", "LAN_HOSTS": "nas.local"}
+        named: dict[str, Any] = {"MCP_TRANSPORT": "http", "MCP_HOST": "localhost", "LAN_HOSTS": "nas.local"}
         ran = await brain(tmp_path, "ready", "--json", "--wait", "20", MCP_PORT=str(server.port), **named)
     assert ran.code == 0, ran
     assert json.loads(ran.out)["ok"] is True
