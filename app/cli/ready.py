@@ -6,7 +6,6 @@ For a health check and for the moment before a connector is started.
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 import socket
 import time
@@ -20,9 +19,7 @@ from app.settings import Settings, base
 from app.settings.values import Tcp, Unix
 
 PAUSE = 0.2  # seconds between two tries
-# 429 and 503 let nobody in either: too many refusals, or no signing keys to verify anybody with.
-REFUSALS = (401, 429, 503)
-CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+NO_KEYS = 503  # our own door lets nobody in while it has no signing keys to verify anybody with
 
 
 class NotReady(AppError):
@@ -83,18 +80,21 @@ def _closed(settings: Settings) -> str:
     door = settings.tunnel_door
     if door is None:
         return "Closed: the tunnel door is off (CF_ACCESS_TEAM is not set)."
-    public = {"Host": base(settings).netloc, "Accept": "application/json, text/event-stream"}
-    for what, credential in (
-        ("without a credential", {}),
-        ("with a forged assertion", {"Cf-Access-Jwt-Assertion": _forged(settings)}),
+    from app.cli.database import clock  # neither for a health check: it is asked often
+    from app.tunnel.proof import REFUSALS, attempts
+
+    stranger = "nobody@example.com"
+    for attempt in attempts(
+        ("/",), team=settings.access_team, aud=min(settings.access_aud), email=stranger, now=clock()
     ):
-        answer = _ask(door, "POST", "/mcp", headers={**public, **credential}, json=CALL)
-        if answer.status_code not in REFUSALS:
+        headers = {"Host": base(settings).netloc, **attempt.headers}
+        status = _ask(door, attempt.method, attempt.path, headers=headers, content=attempt.body).status_code
+        if status not in REFUSALS and status != NO_KEYS:
             raise NotClosed(
-                f"The tunnel door at {door} answers {answer.status_code} {what}; it must refuse with 401. "
-                "Start no connector. Check TUNNEL_DOOR, and what else listens there."
+                f"The tunnel door at {door} answers {status} to a stranger with {attempt.name}; "
+                "it must refuse. Start no connector. Check TUNNEL_DOOR, and what else listens there."
             )
-    return f"Closed: the tunnel door at {door} refuses whoever brings no credential, or a forged one."
+    return f"Closed: the tunnel door at {door} refuses strangers, whatever they make up."
 
 
 def _ask(door: Tcp | Unix, method: str, path: str, **parts: Any) -> httpx2.Response:
@@ -115,20 +115,3 @@ def _way(door: Tcp | Unix) -> tuple[str, httpx2.HTTPTransport]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET  # as the door listens
     address = socket.getaddrinfo(host, door.port, family, socket.SOCK_STREAM)[0][4][0]
     return f"http://{Tcp(str(address), door.port)}", httpx2.HTTPTransport()
-
-
-def _forged(settings: Settings) -> str:
-    """Right in everything but the signature."""
-    team = settings.access_team
-    claims = {
-        "iss": f"https://{team}.cloudflareaccess.com",
-        "aud": sorted(settings.access_aud),
-        "type": "app",
-        "email": "nobody@example.com",
-        "sub": "nobody",
-        "iat": 0,
-        "exp": 4_102_444_800,  # 2100
-    }
-    parts = ({"alg": "RS256", "kid": "forged", "typ": "JWT"}, claims)
-    texts = [json.dumps(part).encode() for part in parts] + [bytes(256)]
-    return ".".join(base64.urlsafe_b64encode(text).rstrip(b"=").decode() for text in texts)

@@ -81,7 +81,7 @@ async def test_the_tunnel_door_is_closed_to_nobody_and_to_forgers(tmp_path: Path
     async with serving(tmp_path, **variables):
         ran = await brain(tmp_path, "ready", "--closed", **variables)
     assert ran.code == 0, ran
-    assert "refuses whoever brings no credential, or a forged one" in ran.out
+    assert "refuses strangers" in ran.out
 
 
 async def test_a_tunnel_door_on_a_unix_socket_is_asked_there(tmp_path: Path) -> None:
@@ -91,14 +91,14 @@ async def test_a_tunnel_door_on_a_unix_socket_is_asked_there(tmp_path: Path) -> 
     assert ran.code == 0, ran
 
 
-@pytest.mark.parametrize("status", [200, 204, 302, 404, 421, 500])
+@pytest.mark.parametrize("status", [200, 204, 302, 404, 500])
 async def test_whatever_is_no_refusal_starts_no_connector_and_is_not_waited_for(
     tmp_path: Path, status: int
 ) -> None:
     async with answering(status) as port, asyncio.timeout(20):
         ran = await brain(tmp_path, "ready", "--closed", "--wait", "600", **internet(port))
     assert ran.code == 1
-    assert f"answers {status} without a credential" in ran.out
+    assert f"answers {status} to a stranger with nothing" in ran.out
     assert "Start no connector." in ran.out
 
 
