@@ -15,6 +15,7 @@ from app.server import DRAIN_SECONDS
 from app.settings import Settings, read
 from app.settings.table import TABLE
 from app.settings.values import Tcp
+from app.tunnel.releases import PINNED
 
 from .files import (
     COMPOSE,
@@ -186,8 +187,9 @@ def test_every_container_is_a_closed_box(service: str) -> None:
     assert not box.keys() & {"privileged", "cap_add", "network_mode", "pid", "ipc", "devices"}
 
 
-def test_the_pinned_connector_says_its_version_and_its_digest() -> None:
-    assert re.fullmatch(rf"cloudflare/cloudflared:20\d\d\.\d+\.\d+{DIGEST}", SERVICES["cloudflared"]["image"])
+def test_the_connector_is_the_release_that_is_downloaded_elsewhere_pinned_by_digest() -> None:
+    image = SERVICES["cloudflared"]["image"]
+    assert re.fullmatch(rf"cloudflare/cloudflared:{re.escape(PINNED)}{DIGEST}", image)
 
 
 def test_whoever_stops_a_container_waits_longer_than_it_drains() -> None:
