@@ -94,7 +94,8 @@ def _file(text: str) -> str:
 
 def _settings(args: argparse.Namespace) -> Settings:
     try:
-        read = settings.from_process(args.env_file or ".env")
+        later = getattr(args, "team_comes_later", False)
+        read = settings.from_process(args.env_file or ".env", team_comes_later=later)
     except SettingsInvalid:
         if getattr(args, "without_settings", False):
             return settings.read({})

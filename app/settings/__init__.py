@@ -73,9 +73,12 @@ _BY_NAME = {variable.name: variable for variable in TABLE}
 _NEAR_MISS = 0.85
 
 
-def read(environ: Mapping[str, str], env_file: Path | None = None) -> Settings:
+def read(
+    environ: Mapping[str, str], env_file: Path | None = None, *, team_comes_later: bool = False
+) -> Settings:
     """The settings of the environment, then of `env_file`, then the defaults.
 
+    `team_comes_later`: for those who learn team and AUD tag from Cloudflare, so neither has to be set.
     Raises SettingsInvalid with every bad value and every unknown name of the file. A near-miss in the
     environment only warns.
     """
@@ -87,6 +90,8 @@ def read(environ: Mapping[str, str], env_file: Path | None = None) -> Settings:
         raise SettingsInvalid(problems)
     settings = _assemble(values, tuple(_near_misses(environ)))
     problems += _conflicts(settings, texts)
+    if not team_comes_later:
+        problems += _without_team(settings)
     if problems:
         raise SettingsInvalid(problems)
     return settings
@@ -194,15 +199,23 @@ def _conflicts(settings: Settings, texts: Mapping[str, str]) -> list[str]:
         found.append("CF_ACCESS_AUD: must be set with CF_ACCESS_TEAM; without it any app of the team gets in")
     if aud and not team:
         found.append("CF_ACCESS_TEAM: must be set with CF_ACCESS_AUD")
-    if door is not None and not team:
-        found.append("CF_ACCESS_TEAM: must be set when TUNNEL_DOOR is on; the tunnel door is never open")
     if door is not None and team and not texts["BASE_URL"]:
         found.append("BASE_URL: must be set when the tunnel door is on, like https://brain.example.com")
     if isinstance(door, Tcp) and door.port == settings.lan_door.port:
         found.append("TUNNEL_DOOR: must have another port than MCP_PORT; the port tells the doors apart")
-    if settings.access_get_identity and not team:
+    return found
+
+
+def _without_team(settings: Settings) -> list[str]:
+    """What cannot be without CF_ACCESS_TEAM."""
+    if settings.access_team:
+        return []
+    found: list[str] = []
+    if settings.tunnel_door is not None:
+        found.append("CF_ACCESS_TEAM: must be set when TUNNEL_DOOR is on; the tunnel door is never open")
+    if settings.access_get_identity:
         found.append("CF_ACCESS_TEAM: must be set with CF_ACCESS_GET_IDENTITY; it is Access that is asked")
-    if settings.oauth_enabled and not (team and door is not None):
+    if settings.oauth_enabled:
         found.append("CF_ACCESS_TEAM: must be set with OAUTH_ENABLED; people sign in through Access")
     return found
 
@@ -212,6 +225,6 @@ def base(settings: Settings) -> SplitResult:
     return urlsplit(settings.base_url)
 
 
-def from_process(env_file: str = ".env") -> Settings:
+def from_process(env_file: str = ".env", *, team_comes_later: bool = False) -> Settings:
     """The settings of this process. For the roots."""
-    return read(os.environ, Path(env_file))
+    return read(os.environ, Path(env_file), team_comes_later=team_comes_later)
