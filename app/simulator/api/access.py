@@ -152,7 +152,7 @@ def _policy(account: Account, policy: Wire) -> Wire:
     """As it is shown: with the number of applications that use it."""
     users = [
         application
-        for application in account.applications.all()
+        for application in account.apps.all()
         if any(link["id"] == policy["id"] for link in application["policies"])
     ]
     return {**policy, "app_count": len(users)}

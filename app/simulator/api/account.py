@@ -18,6 +18,7 @@ from app.simulator.api.collection import Collection, Wire
 from app.simulator.api.permissions import ApiToken
 
 TUNNEL_DOMAIN = "cfargotunnel.com"
+RULES = ("include", "exclude", "require")  # the lists of a policy
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Account:
         self.identity_providers = self._collection()
         self.groups = self._collection()
         self.policies = self._collection()
-        self.applications = self._collection()
+        self.apps = self._collection()
         self.service_tokens = self._collection()
         self.tunnels = self._collection()
         self.configurations: dict[str, Wire] = {}
@@ -105,6 +106,58 @@ class Account:
         self.tokens[token.value] = token
         return token.value
 
+    # What the edge asks (app/simulator/tenant.py)
+
+    @property
+    def account_tag(self) -> str:
+        return self.id
+
+    @property
+    def zone(self) -> str:
+        """The first domain's name."""
+        return next(iter(self.zones))
+
+    def resolves(self, host: str) -> bool:
+        """Whether there is any DNS record for `host`."""
+        return any(
+            record["name"] == host.lower() for zone in self.zones.values() for record in zone.records.all()
+        )
+
+    def tunnel_of(self, host: str) -> str | None:
+        """The id in a proxied CNAME to `<id>.cfargotunnel.com`, whether that tunnel exists or not."""
+        for zone in self.zones.values():
+            for record in zone.records.all():
+                target, _, domain = record["content"].partition(".")
+                is_tunnel = record["type"] == "CNAME" and domain == TUNNEL_DOMAIN and record["proxied"]
+                if record["name"] == host.lower() and is_tunnel:
+                    return str(target)
+        return None
+
+    def secret_of(self, tunnel_id: str) -> str | None:
+        """The tunnel's secret in base64, or None where there is no such tunnel (any more)."""
+        secret = self._tunnel_secrets.get(tunnel_id)
+        return base64.b64encode(secret).decode() if secret and self.tunnel(tunnel_id) else None
+
+    def configuration_of(self, tunnel_id: str) -> tuple[int, Wire] | None:
+        """(version, config) that a connector is sent; None before the first, or where it has its own."""
+        kept = self.configurations.get(tunnel_id)
+        return (kept["version"], kept["config"]) if kept and self.tunnel(tunnel_id) else None
+
+    def policies_of(self, app_id: str) -> list[Wire]:
+        """An application's policies in its order; under `group` stand the group's own lists, not its id."""
+        application = self.apps.get(app_id)
+        links = (
+            sorted(application["policies"], key=lambda link: int(link["precedence"])) if application else []
+        )
+        found = [policy for link in links if (policy := self.policies.get(link["id"]))]
+        return [
+            policy | {part: [self._resolved(rule) for rule in policy[part]] for part in RULES}
+            for policy in found
+        ]
+
+    def _resolved(self, rule: Wire) -> Wire:
+        return {"group": self.groups.get(rule["group"]["id"]) or {}} if "group" in rule else rule
+
     # Tunnels
 
     def tunnel(self, tunnel_id: str) -> Wire | None:
@@ -112,35 +165,15 @@ class Account:
         found = self.tunnels.get(tunnel_id)
         return found if found and found["deleted_at"] is None else None
 
-    def tunnel_secret(self, tunnel_id: str) -> bytes | None:
-        """What a connector of the tunnel proves itself with; None once it is deleted."""
-        return self._tunnel_secrets.get(tunnel_id) if self.tunnel(tunnel_id) else None
-
     def keep_tunnel_secret(self, tunnel_id: str, secret: bytes) -> None:
         self._tunnel_secrets[tunnel_id] = secret
 
     def tunnel_token(self, tunnel_id: str) -> str | None:
         """For `cloudflared tunnel run --token-file`."""
-        secret = self.tunnel_secret(tunnel_id)
-        if secret is None:
+        if (secret := self.secret_of(tunnel_id)) is None:
             return None
-        value = {"a": self.id, "t": tunnel_id, "s": base64.b64encode(secret).decode()}
+        value = {"a": self.id, "t": tunnel_id, "s": secret}
         return base64.b64encode(json.dumps(value).encode()).decode()
-
-    def tunnel_of(self, hostname: str) -> str | None:
-        """The id of the tunnel that the hostname's proxied CNAME points to, whether or not it exists."""
-        for zone in self.zones.values():
-            for record in zone.records.all():
-                target, _, domain = record["content"].partition(".")
-                is_tunnel = record["type"] == "CNAME" and domain == TUNNEL_DOMAIN and record["proxied"]
-                if record["name"] == hostname.lower() and is_tunnel:
-                    return str(target)
-        return None
-
-    def configuration(self, tunnel_id: str) -> tuple[int, Wire] | None:
-        """(version, config) that a connector of a remotely managed tunnel is sent; None before the first."""
-        kept = self.configurations.get(tunnel_id)
-        return (kept["version"], kept["config"]) if kept and self.tunnel(tunnel_id) else None
 
     # Service tokens
 

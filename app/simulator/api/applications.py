@@ -28,7 +28,7 @@ DEFAULTS: Wire = {
 
 
 def applications(asked: Asked) -> Response:
-    kept = asked.account.applications
+    kept = asked.account.apps
     if asked.method == "GET":
         shown = [_shown(asked.account, application) for application in asked.listed(kept)]
         exact = asked.query.get("exact") == "true"
@@ -46,7 +46,7 @@ def applications(asked: Asked) -> Response:
 
 
 def application(asked: Asked) -> Response:
-    kept = asked.account.applications
+    kept = asked.account.apps
     found = asked.found(kept, "app_id", (404, 11021, "access.api.error.not_found"))
     if asked.method == "GET":
         return succeeded(_shown(asked.account, found))
@@ -59,7 +59,7 @@ def application(asked: Asked) -> Response:
 
 
 def revoke_tokens(asked: Asked) -> Response:
-    asked.found(asked.account.applications, "app_id", (404, 11021, "access.api.error.not_found"))
+    asked.found(asked.account.apps, "app_id", (404, 11021, "access.api.error.not_found"))
     return succeeded({})
 
 
@@ -82,7 +82,7 @@ def _checked(account: Account, body: Any, id: str = "") -> Wire:
     cors, preflight = given.get("cors_headers"), given.get("options_preflight_bypass")
     if cors and preflight:
         raise Refused(400, 12130, "access.api.error.invalid_request: options_preflight_bypass with cors")
-    for other in account.applications.all():
+    for other in account.apps.all():
         if other["id"] != id and places & _places(other):
             raise Refused(409, 11010, "access.api.error.application_already_exists")
     return value
