@@ -14,14 +14,15 @@ from starlette.routing import Route
 
 from app.pages import page
 from app.simulator.admission import COOKIE, token_of
-from app.simulator.application import Application
+from app.simulator.application import Application, Applications
 from app.simulator.identity import identity
+from app.simulator.policies import Visitor
 from app.simulator.team import Team
 
 PREFIX = "/cdn-cgi/access/"
 
 
-def access_app(team: Team, application: Application) -> Starlette:
+def access_app(team: Team, applications: Applications) -> Starlette:
     async def certs(_request: Request) -> Response:
         return await team.certs.publish()
 
@@ -30,20 +31,21 @@ def access_app(team: Team, application: Application) -> Starlette:
 
     def whole_identity(request: Request) -> Response:
         token = token_of(request) or ""
-        person = team.person_of(token)
+        person = team.person_of(token, *applications.auds())
         if person is None:
             # The status for a missing or revoked session is not documented; 401 is our assumption.
             return JSONResponse({"err": "no app token set"}, 401)
-        return JSONResponse(identity(team, person, team.verified(token) or {}))
+        return JSONResponse(identity(team, person, team.verified(token, *applications.auds()) or {}))
 
     async def login(request: Request) -> Response:
-        if request.path_params["host"] != application.host:
+        application = applications.tagged(request.path_params["host"], request.query_params.get("kid", ""))
+        if application is None:
             return page(
                 "error.html", status=404, title="Not found", headline="This team has no such application."
             )
         path = local_path(request.query_params.get("redirect_url", "/"))
         if request.method == "POST":
-            return await choose(request, path)
+            return await choose(request, application, path)
         return page(
             "login.html",
             form_action=(application.url,),
@@ -52,13 +54,15 @@ def access_app(team: Team, application: Application) -> Starlette:
             people=list(team.people.values()),
         )
 
-    async def choose(request: Request, path: str) -> Response:
-        email = str((await request.form()).get("email", ""))
-        if email not in team.people:
-            return page(
-                "error.html", status=403, title="No access", headline="The team does not know this person."
-            )
-        query = urlencode({"nonce": team.begin_login(email, path)})
+    async def choose(request: Request, application: Application, path: str) -> Response:
+        person = team.people.get(str((await request.form()).get("email", "")))
+        if person is None:
+            headline = "The team does not know this person."
+            return page("error.html", status=403, title="No access", headline=headline)
+        if not application.admits(Visitor(email=person.email, groups=person.groups)):
+            headline = "No policy of this application lets this person in."
+            return page("error.html", status=403, title="No access", headline=headline)
+        query = urlencode({"nonce": team.begin_login(person.email, path, application.aud)})
         return RedirectResponse(f"{application.url}{PREFIX}authorized?{query}", 303)
 
     async def authorized(request: Request) -> Response:
@@ -67,20 +71,21 @@ def access_app(team: Team, application: Application) -> Starlette:
             return page(
                 "error.html", status=400, title="Login is over", headline="This login was used already."
             )
-        email, path = login
+        email, path, aud = login
         response = RedirectResponse(path, 302)
-        set_token_cookie(response, team.token(email))
+        set_token_cookie(response, team.token(email, aud=[aud]))
         return response
 
     async def logout(request: Request) -> Response:
-        person = team.person_of(token_of(request) or "")
+        person = team.person_of(token_of(request) or "", *applications.auds())
         if person is not None:
             team.revoke(person.email)
+        application = applications.at(request.headers.get("host", ""))
         response = page(
             "error.html",
             title="Logged out",
             headline="You are logged out.",
-            link=(f"{application.url}/", "Log in again"),
+            link=(f"{application.url}/", "Log in again") if application else None,
         )
         response.delete_cookie(COOKIE, path="/")
         return response

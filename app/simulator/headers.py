@@ -67,8 +67,9 @@ def request_headers(
         (b"cf-ipcountry", country.encode()),
         (b"cf-visitor", b'{"scheme":"https"}'),
         (b"cdn-loop", b", ".join([*values[b"cdn-loop"], b"cloudflare; loops=1"])),
-        (b"cf-warp-tag-id", connector.encode()),
     ]
+    if connector:
+        added.append((b"cf-warp-tag-id", connector.encode()))
     if values[b"cookie"]:
         added.append((b"cookie", b"; ".join(values[b"cookie"])))
     return [*added, *kept, *_identity(admitted)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp
 from app.simulator.access import PREFIX, access_app
 from app.simulator.application import Application, is_loopback
 from app.simulator.edge import Edge
+from app.simulator.fixed import FixedApplication
 from app.simulator.team import Team
 
 DRAIN_SECONDS = 1.0
@@ -71,7 +73,7 @@ async def running(
     application = simulator.application
     edge_address, application.access_url = address(edge_socket), f"http://{address(access_socket)}"
     application.host = application.host or edge_address
-    team_app = access_app(simulator.team, application)
+    team_app = access_app(simulator.team, FixedApplication(simulator.team, application))
     edge = Edge(simulator.team, application)
     edge_server = await LoopbackServer.start(edge, edge_socket)
     access_server = await LoopbackServer.start(team_app, access_socket)
@@ -113,7 +115,9 @@ class LoopbackServer(uvicorn.Server):
     sockets: list[socket.socket]
 
     @classmethod
-    async def start(cls, app: ASGIApp, bound: socket.socket) -> LoopbackServer:
+    async def start(
+        cls, app: ASGIApp, bound: socket.socket, *, tls: ssl.SSLContext | None = None
+    ) -> LoopbackServer:
         config = uvicorn.Config(
             app,
             lifespan="off",
@@ -124,6 +128,7 @@ class LoopbackServer(uvicorn.Server):
             proxy_headers=False,
         )
         config.load()
+        config.ssl = tls
         server = cls(config)
         server.lifespan = config.lifespan_class(config)
         server.sockets = [bound]

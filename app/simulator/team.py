@@ -37,6 +37,8 @@ class ServiceToken:
     name: str
     client_id: str = field(default_factory=lambda: f"{secrets.token_hex(16)}.access")
     client_secret: str = field(default_factory=lambda: f"cfast_{secrets.token_hex(24)}", repr=False)
+    id: str = ""
+    """What a policy names it by, where the team has policies."""
 
 
 class Team:
@@ -64,15 +66,15 @@ class Team:
         self.country = country
         self.groups_claim = groups_claim
         self.people = {person.email: person for person in people}
-        self.service_tokens = {token.client_id: token for token in service_tokens}
+        self.service_tokens: Mapping[str, ServiceToken] = {token.client_id: token for token in service_tokens}
         self.current, self.previous = keys or (SigningKey.generate(), SigningKey.generate())
         self.certs = CertsEndpoint(self.key_set)
         self.identities = Endpoint()
         self._revoked: set[str] = set()
         self._nonces: dict[str, list[str]] = {}
-        self._logins: dict[str, tuple[str, str]] = {}
+        self._logins: dict[str, tuple[str, str, str]] = {}
         self._managed_oauth: dict[str, str] = {}
-        self._sessions: dict[tuple[str, str], tuple[float, str]] = {}
+        self._sessions: dict[tuple[str, str, str], tuple[float, str]] = {}
 
     # Keys
 
@@ -158,9 +160,12 @@ class Team:
 
     # What the edge asks
 
-    def person_of(self, token: str) -> Person | None:
-        """Whose application token this is, or None: forged, expired, revoked, or of someone unknown."""
-        claims = self.verified(token)
+    def person_of(self, token: str, *auds: str) -> Person | None:
+        """Whose application token this is, or None: forged, expired, revoked, or of someone unknown.
+
+        `auds` are the tags it may be for, here and below; none: the team's own.
+        """
+        claims = self.verified(token, *auds)
         if claims is None or claims.get("type") != "app" or claims.get("identity_nonce") in self._revoked:
             return None
         return self.people.get(claims.get("email", ""))
@@ -173,7 +178,7 @@ class Team:
         matches = known is not None and secrets.compare_digest(known.client_secret, client_secret)
         return known if matches else None
 
-    def verified(self, token: str) -> dict[str, Any] | None:
+    def verified(self, token: str, *auds: str) -> dict[str, Any] | None:
         """The claims of a token that this team signed with a published key and that is valid now."""
         try:
             kid = jwt.get_unverified_header(token).get("kid")
@@ -182,7 +187,7 @@ class Team:
                 token,
                 key.private.public_key(),
                 algorithms=["RS256"],
-                audience=self.aud,
+                audience=auds or self.aud,
                 issuer=self.issuer,
                 # PyJWT would ask the system's clock.
                 options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
@@ -191,12 +196,13 @@ class Team:
             return None
         return claims if claims.get("nbf", 0) <= self.now() < claims.get("exp", 0) else None
 
-    def session(self, owner: str, issue: Callable[[str], str]) -> str:
+    def session(self, owner: str, issue: Callable[..., str], aud: str = "") -> str:
         """One token for many requests of `owner`, renewed at half its life and after a rotation."""
-        slot = (owner, self.current.kid)
+        aud = aud or self.aud
+        slot = (owner, aud, self.current.kid)
         renew_at, token = self._sessions.get(slot, (0.0, ""))
         if self.now() >= renew_at:
-            renew_at, token = self.now() + SESSION_SECONDS / 2, issue(owner)
+            renew_at, token = self.now() + SESSION_SECONDS / 2, issue(owner, aud=[aud])
             self._sessions[slot] = renew_at, token
         return token
 
@@ -210,14 +216,14 @@ class Team:
             bearer: owner for bearer, owner in self._managed_oauth.items() if owner != email
         }
 
-    def begin_login(self, email: str, redirect_path: str) -> str:
+    def begin_login(self, email: str, redirect_path: str, aud: str = "") -> str:
         """A single-use nonce that carries a login from the team's domain to the application's."""
         nonce = secrets.token_urlsafe(24)
-        self._logins[nonce] = (email, redirect_path)
+        self._logins[nonce] = (email, redirect_path, aud or self.aud)
         return nonce
 
-    def finish_login(self, nonce: str) -> tuple[str, str] | None:
-        """The e-mail and the path of that login, once."""
+    def finish_login(self, nonce: str) -> tuple[str, str, str] | None:
+        """The e-mail, the path and the AUD tag of that login, once."""
         return self._logins.pop(nonce, None)
 
     def _person_claims(

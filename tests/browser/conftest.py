@@ -10,6 +10,7 @@ from playwright.async_api import Browser
 
 from app.simulator import Team
 from app.simulator.access import access_app
+from app.simulator.fixed import FixedApplication
 from tests.house import HOST, Clock, TestHouse, in_one_task, open_house
 from tests.interop.place import PROGRAMS
 
@@ -42,7 +43,8 @@ async def public_house(folder: Path, clock: Clock, team: Team, internet: Web) ->
     async with open_house(folder, clock, team, OAUTH_ENABLED="true") as house:
         application = house.access.simulator.application
         application.bypass, application.access_url = PROGRAMS, f"https://{team.domain}"
-        internet.hosts = {HOST: house.access.edge, team.domain: access_app(team, application)}
+        pages = access_app(team, FixedApplication(team, application))
+        internet.hosts = {HOST: house.access.edge, team.domain: pages}
         yield house
 
 

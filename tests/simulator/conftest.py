@@ -8,7 +8,10 @@ import pytest
 from app.simulator import Application, Person, Running, ServiceToken, SigningKey, Simulator, Team, running
 from app.simulator.server import LoopbackServer, address, listen
 
+from .internet import account, client, connector, world
 from .origin import Origin
+
+__all__ = ["account", "client", "connector", "world"]
 
 HOST = "brain.example.com"
 
