@@ -13,6 +13,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
+from app.cli import simulate_cloudflare
 from app.errors import AppError
 from app.settings import Settings
 from app.simulator import Application, Person, Running, ServiceToken, Simulator, Team, running
@@ -36,11 +37,12 @@ def register(nouns: Any) -> None:
     parser.add_argument("--people", default=PEOPLE, type=people, metavar="A@…,B@…", help="who may log in")
     parser.add_argument("--service-token", default="nightly", metavar="NAME", help="one for a program")
     parser.add_argument("--json", action="store_true", help="as JSON")
+    simulate_cloudflare.register(parser)
     parser.set_defaults(run=simulate, without_settings=True)
 
 
 def simulate(args: argparse.Namespace, settings: Settings) -> int:
-    return until_stopped(_simulate(args))
+    return until_stopped(simulate_cloudflare.run(args) if args.cloudflare else _simulate(args))
 
 
 def until_stopped(work: Coroutine[Any, Any, int]) -> int:

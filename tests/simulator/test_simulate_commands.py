@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import signal
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -127,3 +128,26 @@ async def test_the_demo_shows_who_may_do_what_through_a_real_server_and_leaves_n
     assert rows["nobody"]["create_note"].startswith("302")
     assert rows["nobody, there with a forged assertion"]["create_note"].startswith("401")
     assert os.listdir(tmp_path) == []
+
+
+async def test_simulate_a_whole_cloudflare_and_its_variables_in_a_file_as_long_as_it_runs(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "env"
+    async with started("--cloudflare", "--zone", "example.net", "--env", str(file)) as (process, facts):
+        variables = facts["environment"]
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert f"export CLOUDFLARE_API_BASE={variables['CLOUDFLARE_API_BASE']}\n" in file.read_text()
+        bearer = {"authorization": f"Bearer {variables['CLOUDFLARE_API_TOKEN']}"}
+        trusting = ssl.create_default_context(cafile=variables["SSL_CERT_FILE"])
+        proxy = httpx2.Proxy(variables["HTTPS_PROXY"])
+        async with (
+            httpx2.AsyncClient(trust_env=False) as api,
+            httpx2.AsyncClient(trust_env=False, proxy=proxy, verify=trusting) as outside,
+        ):
+            zones = await api.get(f"{variables['CLOUDFLARE_API_BASE']}/zones", headers=bearer)
+            assert [zone["name"] for zone in zones.json()["result"]] == ["example.net"]
+            assert (await outside.get(f"{facts['team']}/cdn-cgi/access/certs")).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), SOON) == 0
+        assert not file.exists()
