@@ -1,0 +1,1 @@
+"""Through the stand-in edge and a real cloudflared."""
