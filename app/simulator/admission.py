@@ -80,7 +80,7 @@ def _person(request: Request, team: Team, application: Application) -> Admitted 
         if token and person:
             return Admitted(token, email=person.email)
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-    person = team.person_of_bearer(bearer) if scheme.lower() == "bearer" else None
+    person = team.person_of_bearer(bearer, aud) if scheme.lower() == "bearer" else None
     if person is None or not application.admits(Visitor(email=person.email, groups=person.groups)):
         return None
     return Admitted(team.session(person.email, team.token, aud), email=person.email, by_bearer=True)

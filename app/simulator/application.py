@@ -31,6 +31,10 @@ class Application:
     strict_service_token_auth: bool = False
     options_preflight_bypass: bool = False
     managed_oauth: bool = False
+    redirects: tuple[str, ...] = ()
+    """Where Managed OAuth may send a code: whole addresses, or paths ending in `/*`."""
+    redirects_on_this_machine: bool = True
+    """Any address on localhost or loopback may be one too."""
     idle_seconds: float = 120.0
     """How long the origin may be silent: before its first body byte 524, after it the connection is cut."""
 

@@ -43,6 +43,8 @@ class AccountTenant:
         places = [place["uri"] for place in wire["destinations"] if place.get("type") == "public"]
         policies = self._account.policies_of(wire["id"])
         organization = self._account.organization or {}
+        oauth = wire.get("oauth_configuration") or {}
+        clients = oauth.get("dynamic_client_registration") or {}
         return Application(
             origin="",
             name=wire["name"],
@@ -52,7 +54,11 @@ class AccountTenant:
             service_auth_401_redirect=bool(wire.get("service_auth_401_redirect")),
             strict_service_token_auth=bool(organization.get("strict_service_token_auth")),
             options_preflight_bypass=bool(wire.get("options_preflight_bypass")),
-            managed_oauth=bool((wire.get("oauth_configuration") or {}).get("enabled")),
+            managed_oauth=bool(oauth.get("enabled")),
+            redirects=tuple(clients.get("allowed_uris") or ()) if clients.get("enabled") else (),
+            redirects_on_this_machine=bool(
+                clients.get("allow_any_on_localhost") and clients.get("allow_any_on_loopback")
+            ),
         )
 
 

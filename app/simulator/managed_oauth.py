@@ -6,18 +6,19 @@ from typing import Any
 
 RESOURCE = ("/.well-known/oauth-protected-resource", "/.well-known/cloudflare-access-protected-resource")
 AUTHORIZATION_SERVER = "/.well-known/oauth-authorization-server"
+ENDPOINTS = "/cdn-cgi/access/oauth"
 
 
 def metadata(path: str, resource: str, issuer: str) -> dict[str, Any] | None:
-    """The document at `path`, or None where the origin is asked. The endpoints it names are not simulated."""
+    """The document at `path`, or None where the origin is asked."""
     for prefix in RESOURCE:
         if path == prefix or path.startswith(f"{prefix}/"):
             return {"resource": resource + path.removeprefix(prefix), "authorization_servers": [issuer]}
-    return _authorization_server(issuer) if path == AUTHORIZATION_SERVER else None
+    return authorization_server(issuer) if path == AUTHORIZATION_SERVER else None
 
 
-def _authorization_server(issuer: str) -> dict[str, Any]:
-    endpoints = f"{issuer}/cdn-cgi/access/oauth"
+def authorization_server(issuer: str) -> dict[str, Any]:
+    endpoints = f"{issuer}{ENDPOINTS}"
     return {
         "issuer": issuer,
         "authorization_endpoint": f"{endpoints}/authorization",

@@ -9,14 +9,16 @@ from urllib.parse import urlsplit
 
 import httpx2
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.simulator.access import PREFIX, access_app
 from app.simulator.admission import admit
 from app.simulator.application import Application
+from app.simulator.authorization import authorization_app
 from app.simulator.coverage import most_specific
 from app.simulator.edge import own_answer
+from app.simulator.managed_oauth import AUTHORIZATION_SERVER, ENDPOINTS, authorization_server
 from app.simulator.relay import Relay, Way
 from app.simulator.team import Team
 from app.simulator.tenant import Tenant
@@ -52,7 +54,9 @@ class PublicEdge:
         self._tenant = tenant
         self._ways = ways
         self._relay = Relay(team.country)
-        self._access: ASGIApp = access_app(team, TenantApplications(tenant))
+        applications = TenantApplications(tenant)
+        self._access: ASGIApp = access_app(team, applications)
+        self._oauth: ASGIApp = authorization_app(team, applications)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -71,7 +75,7 @@ class PublicEdge:
         """The way to the origin, or the answer that comes instead."""
         host = hostname(request.headers.get("host", ""))
         if host == self._team.domain:
-            return self._access if request.url.path.startswith(PREFIX) else PlainTextResponse("", 404)
+            return self._of_team(request.url.path)
         if (stopped := self._bot_rules(request)) is not None:
             return stopped
         if not self._tenant.resolves(host):
@@ -90,6 +94,13 @@ class PublicEdge:
         if (transport := self._ways.way_to(tunnel_id)) is None:
             return failed(530, "1033")
         return Way(application, admitted, transport, f"https://{host}")
+
+    def _of_team(self, path: str) -> ASGIApp:
+        if path == AUTHORIZATION_SERVER:
+            return JSONResponse(authorization_server(self._team.issuer))
+        if path.startswith(ENDPOINTS):
+            return self._oauth
+        return self._access if path.startswith(PREFIX) else PlainTextResponse("", 404)
 
     def _application(self, host: str, path: str) -> Application:
         """What stands in front of this URL; where nothing does, an application that asks nobody."""
@@ -120,6 +131,16 @@ class TenantApplications:
     def at(self, host: str) -> Application | None:
         found = most_specific(self._tenant.applications(), hostname(host), "/")
         return replace(found, host=hostname(host)) if found else None
+
+    def covering(self, url: str) -> Application | None:
+        """The application that a resource (RFC 8707) is behind."""
+        parts = urlsplit(url)
+        host = (parts.hostname or "").lower()
+        found = most_specific(self._tenant.applications(), host, parts.path or "/")
+        return replace(found, host=host) if found and parts.scheme == "https" else None
+
+    def all(self) -> list[Application]:
+        return self._tenant.applications()
 
     def auds(self) -> Sequence[str]:
         return [each.aud for each in self._tenant.applications()]

@@ -18,6 +18,7 @@ from app.simulator.certs import CertsEndpoint, Endpoint
 from app.simulator.keys import Signer, SigningKey, encode
 
 SESSION_SECONDS = 24 * 3600
+BEARER_SECONDS = 15 * 60  # Managed OAuth's default for an access token
 CUSTOM_CLAIM_BYTES = 1024  # "approximately 1 KB": Access trims from the end above it
 NONCE_CHARACTERS = 16
 
@@ -73,7 +74,7 @@ class Team:
         self._revoked: set[str] = set()
         self._nonces: dict[str, list[str]] = {}
         self._logins: dict[str, tuple[str, str, str]] = {}
-        self._managed_oauth: dict[str, str] = {}
+        self._managed_oauth: dict[str, tuple[str, str, float]] = {}
         self._sessions: dict[tuple[str, str, str], tuple[float, str]] = {}
 
     # Keys
@@ -152,10 +153,10 @@ class Team:
         """A global session token: right issuer and signature, and never good at an application."""
         return self.token(email, **{"type": "org", **claims})
 
-    def managed_oauth_token(self, email: str) -> str:
+    def managed_oauth_token(self, email: str, aud: str = "") -> str:
         """An opaque bearer as Managed OAuth issues it; only the edge can read it."""
         bearer = f"oauth:{secrets.token_urlsafe(32)}"
-        self._managed_oauth[bearer] = email
+        self._managed_oauth[bearer] = email, aud or self.aud, self.now() + BEARER_SECONDS
         return bearer
 
     # What the edge asks
@@ -170,8 +171,12 @@ class Team:
             return None
         return self.people.get(claims.get("email", ""))
 
-    def person_of_bearer(self, bearer: str) -> Person | None:
-        return self.people.get(self._managed_oauth.get(bearer, ""))
+    def person_of_bearer(self, bearer: str, aud: str = "") -> Person | None:
+        email, good_at, end = self._managed_oauth.get(bearer, ("", "", 0.0))
+        return self.people.get(email) if good_at == (aud or self.aud) and self.now() < end else None
+
+    def end_bearer(self, bearer: str) -> None:
+        self._managed_oauth.pop(bearer, None)
 
     def service_of(self, client_id: str, client_secret: str) -> ServiceToken | None:
         known = self.service_tokens.get(client_id)
@@ -213,7 +218,7 @@ class Team:
         self._revoked.update(self._nonces.pop(email, []))
         self._sessions = {slot: kept for slot, kept in self._sessions.items() if slot[0] != email}
         self._managed_oauth = {
-            bearer: owner for bearer, owner in self._managed_oauth.items() if owner != email
+            bearer: issued for bearer, issued in self._managed_oauth.items() if issued[0] != email
         }
 
     def begin_login(self, email: str, redirect_path: str, aud: str = "") -> str:

@@ -8,10 +8,11 @@ import pytest
 from app.simulator import Application, Person, Running, ServiceToken, SigningKey, Simulator, Team, running
 from app.simulator.server import LoopbackServer, address, listen
 
+from .account import api, cloudflare, outside, tunnel
 from .internet import account, client, connector, world
 from .origin import Origin
 
-__all__ = ["account", "client", "connector", "world"]
+__all__ = ["account", "api", "client", "cloudflare", "connector", "outside", "tunnel", "world"]
 
 HOST = "brain.example.com"
 

@@ -142,3 +142,16 @@ def test_keys_are_rsa_2048_and_a_new_team_has_two_of_its_own() -> None:
 def test_a_service_tokens_secret_never_shows_in_a_repr(team: Team, secret_of: str) -> None:
     shown = repr(team.service_tokens["0123.access"] if secret_of == "token" else team.service_tokens)
     assert "the-secret" not in shown
+
+
+def test_a_managed_oauth_bearer_ends_after_a_quarter_of_an_hour_or_with_its_sessions(
+    team: Team, clock: Clock
+) -> None:
+    bearer, other = team.managed_oauth_token("bob@example.com"), team.managed_oauth_token("alice@example.com")
+    clock.advance(15 * 60 - 1)
+    assert team.person_of_bearer(bearer) is not None
+    assert team.person_of_bearer(bearer, "e" * 64) is None
+    team.revoke("alice@example.com")
+    assert team.person_of_bearer(other) is None
+    clock.advance(1)
+    assert team.person_of_bearer(bearer) is None
