@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class Cloudflared:
 
 @contextlib.asynccontextmanager
 async def starting(
-    world: World,
+    environment: Mapping[str, str],
     folder: Path,
     token: str,
     *,
@@ -58,7 +58,7 @@ async def starting(
     _write(secret, token, rules, configuration or {})
     metrics = f"127.0.0.1:{free_port()}"
     words = ("--config", str(rules), "--metrics", metrics, "--grace-period", grace, "run")
-    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), **world.environment()}
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), **environment}
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
             BINARY,
@@ -89,7 +89,7 @@ async def connected(
         there = world.tunnels.connections(tunnel_id)
         return len(there) > before and (not remote or all(each.pushed for each in there))
 
-    async with starting(world, folder, token, **more) as cloudflared:
+    async with starting(world.environment(), folder, token, **more) as cloudflared:
         try:
             await until(up, 20)
         except TimeoutError:

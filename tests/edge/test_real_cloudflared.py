@@ -177,7 +177,7 @@ async def test_a_wrong_secret_is_refused_and_cloudflared_says_so(
 ) -> None:
     """It keeps trying for a while: to it, the edge may not have heard of the tunnel yet."""
     wrong = account.token(secret=base64.b64encode(b"guessed" * 5).decode())
-    async with starting(world, tmp_path / "wrong", wrong) as cloudflared:
+    async with starting(world.environment(), tmp_path / "wrong", wrong) as cloudflared:
         await until(lambda: len(world.tunnels.refusals) == 1, 20)
         await until(lambda: "Unauthorized: Invalid tunnel secret" in cloudflared.said())
         assert await cloudflared.ready() == 503
