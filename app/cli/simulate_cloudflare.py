@@ -45,6 +45,9 @@ def register(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="silence that ends a request (default: 120)",
     )
+    group.add_argument(
+        "--skew", type=float, default=0.0, metavar="SECONDS", help="how far the edge's clock is ahead"
+    )
 
 
 async def run(args: argparse.Namespace) -> int:
@@ -64,7 +67,7 @@ async def run(args: argparse.Namespace) -> int:
         ) as cloudflare:
             faults = cloudflare.world.edge.faults
             faults.challenged_agents = tuple(args.challenge)
-            faults.status, faults.idle_seconds = args.status, args.idle
+            faults.status, faults.idle_seconds, faults.skew_seconds = args.status, args.idle, args.skew
             with _written(args.env, cloudflare.environment()):
                 print(_facts(cloudflare) if args.json else _sheet(cloudflare, args), flush=True)
                 await asyncio.Event().wait()

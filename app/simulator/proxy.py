@@ -26,16 +26,17 @@ class ConnectProxy:
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
-        self._serving: set[asyncio.Task[None]] = set()
+        self._serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer))
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
+        self._serving[task] = writer
+        task.add_done_callback(self._serving.pop)
 
     async def stop(self) -> None:
-        for task in list(self._serving):
+        for task, writer in list(self._serving.items()):
             task.cancel()
+            writer.close()  # one that never began would not
         await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

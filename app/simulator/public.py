@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from email.utils import formatdate
 from typing import Protocol
 from urllib.parse import urlsplit
 
 import httpx2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.simulator.access import PREFIX, access_app
 from app.simulator.admission import admit
@@ -43,6 +44,8 @@ class Faults:
     status: int | None = None
     """Answered in the origin's place, after Access."""
     idle_seconds: float = 120.0
+    skew_seconds: float = 0.0
+    """How far this edge's clock, in `Date`, is ahead of everybody's."""
 
 
 class PublicEdge:
@@ -61,7 +64,7 @@ class PublicEdge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        request = Request(scope, receive)
+        request, send = Request(scope, receive), self._dated(send)
         onward = self._onward(request)
         if isinstance(onward, Way):
             await self._relay.carry(request, onward, receive, send)
@@ -70,6 +73,18 @@ class PublicEdge:
 
     def close(self) -> None:
         self._relay.close()
+
+    def _dated(self, send: Send) -> Send:
+        """Every answer of the edge says when it was given."""
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                date = formatdate(self._team.now() + self.faults.skew_seconds, usegmt=True)
+                kept = [(name, value) for name, value in message["headers"] if name.lower() != b"date"]
+                message = {**message, "headers": [*kept, (b"date", date.encode())]}
+            await send(message)
+
+        return sending
 
     def _onward(self, request: Request) -> ASGIApp | Way:
         """The way to the origin, or the answer that comes instead."""

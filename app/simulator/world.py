@@ -33,6 +33,7 @@ class World:
             "HTTPS_PROXY": f"http://{self.proxy}",
             "NO_PROXY": "127.0.0.1,localhost,::1",
             "SSL_CERT_FILE": str(self.root),
+            "CURL_CA_BUNDLE": str(self.root),
             "NODE_EXTRA_CA_CERTS": str(self.root),
             "TUNNEL_EDGE": self.tunnels.address,
             "TUNNEL_CACERT": str(self.root),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import replace
+from email.utils import parsedate_to_datetime
 
 import httpx2
 import pytest
@@ -212,6 +213,20 @@ async def test_a_bot_rule_answers_its_user_agents_before_access(
     assert (blocked.status_code, blocked.text) == (403, "error code: 1010")
     assert "cf-mitigated" not in blocked.headers
     await reached(client, connector, headers={"user-agent": "node"})
+
+
+async def test_every_answer_has_the_date_of_the_edges_clock(
+    world: World, client: httpx2.AsyncClient, connector: Connector, team: Team
+) -> None:
+    def ahead(answer: httpx2.Response) -> float:
+        return parsedate_to_datetime(answer.headers["date"]).timestamp() - team.now()
+
+    asking = asyncio.create_task(client.get("/"))
+    asked = await asyncio.wait_for(connector.requests.get(), 5)
+    connector.answer(asked, 200, [(b"Date", b"Thu, 01 Jan 1970 00:00:00 GMT")], b"")
+    assert ahead(await asking) == 0
+    world.edge.faults.skew_seconds = 300
+    assert ahead(await client.get(f"{team.issuer}/cdn-cgi/access/certs")) == 300
 
 
 async def test_an_error_of_the_edge_comes_in_the_origins_place(

@@ -151,3 +151,13 @@ async def test_simulate_a_whole_cloudflare_and_its_variables_in_a_file_as_long_a
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), SOON) == 0
         assert not file.exists()
+
+
+async def test_without_the_libraries_of_the_tests_it_says_what_installs_them(tmp_path: Path) -> None:
+    (tmp_path / "h2").mkdir()
+    (tmp_path / "h2" / "__init__.py").write_text("raise ModuleNotFoundError(name='h2')\n")
+    ran = await brain(tmp_path, "simulate", "--cloudflare", PYTHONPATH=f"{tmp_path}:{ROOT}")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        "brain: The stand-in edge needs h2, which only the tests bring. `make test` installs it.\n"
+    )

@@ -67,7 +67,7 @@ class Tunnels:
         self._tenant = tenant
         self._turn = itertools.count()
         self._connected: list[Connected] = []
-        self._serving: set[asyncio.Task[None]] = set()
+        self._serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     def connections(self, tunnel_id: str) -> list[Connected]:
         return [each for each in self._connected if each.registration.tunnel_id == tunnel_id]
@@ -79,12 +79,13 @@ class Tunnels:
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(Connection(reader, writer)))
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
+        self._serving[task] = writer
+        task.add_done_callback(self._serving.pop)
 
     async def stop(self) -> None:
-        for task in list(self._serving):
+        for task, writer in list(self._serving.items()):
             task.cancel()
+            writer.close()  # one that never began would not
         await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _serve(self, connection: Connection) -> None:
