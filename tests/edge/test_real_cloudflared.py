@@ -131,6 +131,14 @@ async def test_sigterm_drains_and_nothing_new_is_sent(
     assert world.tunnels.connections(TUNNEL) == []
 
 
+async def test_with_nothing_under_way_sigterm_ends_it_at_once(
+    world: World, account: Account, tmp_path: Path
+) -> None:
+    async with connected(world, tmp_path / "one", TUNNEL, account.token(), grace="2m") as running:
+        running.stop()
+        assert await running.ended() == 0  # long before its grace is over
+
+
 async def test_two_connectors_share_a_tunnel_and_one_goes_without_a_gap(
     client: httpx2.AsyncClient, cloudflared: Cloudflared, world: World, account: Account, tmp_path: Path
 ) -> None:
@@ -138,7 +146,7 @@ async def test_two_connectors_share_a_tunnel_and_one_goes_without_a_gap(
         seen = {Seen((await client.get("/")).json()).one("cf-warp-tag-id") for _ in range(4)}
         assert len(seen) == 2
         cloudflared.stop()
-        await until(lambda: any(each.registration.draining for each in world.tunnels.connections(TUNNEL)))
+        await until(lambda: len(world.tunnels.connections(TUNNEL)) == 1)
         assert [(await client.get("/")).status_code for _ in range(4)] == [200] * 4
         assert await cloudflared.ended() == 0
 

@@ -37,6 +37,7 @@ class Connection:
         self._writer = writer
         self._streams: dict[int, Stream] = {}
         self._room = asyncio.Event()
+        self._finishing = False
         self._h2 = H2Connection(H2Configuration(client_side=True, header_encoding=None))
         self._h2.encoder = PlainEncoder()
         self._h2.decoder.max_header_list_size = HEADER_BYTES
@@ -60,6 +61,7 @@ class Connection:
                 for event in self._h2.receive_data(data):
                     self._take(event)
                 self._flush()
+                self._end_if_idle()
         except (OSError, ProtocolError):
             pass  # whatever it was, the connection is of no more use
         finally:
@@ -71,6 +73,15 @@ class Connection:
         self._streams.clear()
         self._room.set()
         self._writer.close()
+
+    def finish(self) -> None:
+        """End with the last answer that is still on its way."""
+        self._finishing = True
+        self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        if self._finishing and not self._streams:
+            self.close()
 
     # Sending
 
@@ -118,6 +129,7 @@ class Connection:
                 self._h2.reset_stream(stream.number, ErrorCodes.CANCEL)
             self._flush()
         stream.dropped()
+        self._end_if_idle()
 
     # Receiving
 

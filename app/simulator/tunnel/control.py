@@ -28,7 +28,7 @@ def upgrade(kind: bytes) -> Headers:
 
 
 async def serve_control(connection: Connection, server: RegistrationServer) -> None:
-    """Answer calls until cloudflared ends the stream."""
+    """Answer calls until cloudflared ends the stream; the connection then ends with its last answer."""
     stream = connection.request(upgrade(b"control-stream"), has_body=True)
     async with _rpc(server) as (reader, writer):
         answers = asyncio.create_task(_answers(connection, stream, reader))
@@ -42,6 +42,8 @@ async def serve_control(connection: Connection, server: RegistrationServer) -> N
             answers.cancel()
             await asyncio.gather(answers, return_exceptions=True)
             connection.cancel(stream)
+            if server.registration.draining:
+                connection.finish()
 
 
 async def _answers(connection: Connection, stream: Stream, reader: asyncio.StreamReader) -> None:
