@@ -178,11 +178,13 @@ class Account:
     # Service tokens
 
     def keep_secret(self, token_id: str, value: str, previous_ends_at: float | None = None) -> None:
-        """The token's secret from now on; the ones before it end then, or now."""
-        end = self.now() if previous_ends_at is None else previous_ends_at
-        for before in self._secrets.setdefault(token_id, []):
-            before.ends_at = end if before.ends_at is None else min(end, before.ends_at)
-        self._secrets[token_id].append(Secret(value))
+        """The token's secret from now on; the one before it ends then, or now, and all older ones now."""
+        older = self._secrets.setdefault(token_id, [])
+        for secret in older:
+            secret.ends_at = self.now()
+        if older and previous_ends_at is not None:
+            older[-1].ends_at = previous_ends_at
+        older.append(Secret(value))
 
     def service_token(self, client_id: str, client_secret: str) -> Wire | None:
         """The live service token that these two headers prove."""
