@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from app.cli import tunnel_binary
+from app.cli import tunnel_binary, tunnel_provision
 from app.cli.policy_files import Usage
 from app.settings import Settings
 from app.tunnel.config import EXAMPLE, ingress, render
@@ -43,6 +43,7 @@ def register(nouns: Any) -> None:
     )
     config.set_defaults(run=run_config)
     tunnel_binary.register(verbs)
+    tunnel_provision.register(verbs)
 
 
 def run_config(args: argparse.Namespace, settings: Settings) -> int:

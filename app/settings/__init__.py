@@ -64,6 +64,9 @@ class Settings:
     audit_keep_mb: int
     log_level: str
     log_format: Literal["text", "json"]
+    cloudflare_api_token: str = field(repr=False)
+    cloudflare_account_id: str
+    cloudflare_api_base: str
     cloudflared_bin: str
     warnings: tuple[str, ...] = field(default=())
 
@@ -171,6 +174,9 @@ def _assemble(value: Mapping[str, Any], warnings: tuple[str, ...]) -> Settings:
         audit_keep_mb=value["AUDIT_KEEP_MB"],
         log_level=value["LOG_LEVEL"],
         log_format=value["LOG_FORMAT"],
+        cloudflare_api_token=value["CLOUDFLARE_API_TOKEN"],
+        cloudflare_account_id=value["CLOUDFLARE_ACCOUNT_ID"],
+        cloudflare_api_base=value["CLOUDFLARE_API_BASE"],
         cloudflared_bin=value["CLOUDFLARED_BIN"],
         warnings=warnings,
     )

@@ -1,0 +1,246 @@
+"""`brain tunnel plan | apply | drift | down | service-token`: what there is at Cloudflare for this server."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from app import settings as app_settings
+from app.cli import duration
+from app.cli.database import clock
+from app.cli.policy_files import Usage, read_named
+from app.policy.rules import Rule
+from app.provision import apply as provision
+from app.provision import service_tokens
+from app.provision.cloudflare import TOKENS_PAGE, Cloudflare, cloudflare
+from app.provision.files import TunnelFiles
+from app.provision.plan import Step
+from app.provision.wanted import Intent
+from app.settings import Settings
+from app.settings.values import Tcp, Unix
+
+# What the API token may do: `brain tunnel` uses all of it, and nothing else.
+PERMISSIONS = (
+    "Account → Cloudflare Tunnel: Edit",
+    "Account → Access: Apps and Policies: Edit",
+    "Account → Access: Organizations, Identity Providers, and Groups: Read",
+    "Account → Access: Service Tokens: Edit",
+    "Zone → Zone: Read",
+    "Zone → DNS: Edit",
+    "Zone → Zone WAF: Edit",
+)
+DEFAULT_DOOR = Tcp("127.0.0.1", 8085)
+
+T = TypeVar("T")
+Work = Callable[[Cloudflare, TunnelFiles], Awaitable[T]]
+
+
+def register(verbs: Any) -> None:
+    for name, run, text in (
+        ("plan", run_plan, "what `apply` would do; changes nothing"),
+        ("apply", run_apply, "make it so; goes on where an interrupted one stopped"),
+        ("drift", run_drift, "what differs at Cloudflare from what should be there"),
+        ("down", run_down, "take away everything that `apply` made, the name first"),
+    ):
+        verb = verbs.add_parser(name, help=text, description=text)
+        verb.add_argument("--hostname", metavar="HOST", help="public name (default: the one of BASE_URL)")
+        verb.add_argument("--json", action="store_true", help="as JSON")
+        verb.set_defaults(run=run, team_comes_later=True)
+        if name in ("apply", "down"):
+            verb.set_defaults(on_record=f"tunnel/{name}")
+    _register_tokens(verbs)
+
+
+def _register_tokens(verbs: Any) -> None:
+    text = "credentials for programs that can send headers"
+    parser = verbs.add_parser("service-token", help=text, description=text)
+    acts = parser.add_subparsers(required=True, metavar="VERB")
+    for name, run, text in (
+        ("create", run_token_create, "a new one; its secret goes into a file, and is shown to nobody"),
+        ("rotate", run_token_rotate, "a new secret and another year; the old secret is good for a while"),
+    ):
+        act = acts.add_parser(name, help=text, description=text)
+        act.add_argument("who", metavar="NAME", help="what the program is called")
+        act.add_argument("--hostname", metavar="HOST", help="public name (default: the one of BASE_URL)")
+        act.add_argument("--json", action="store_true", help="as JSON")
+        act.set_defaults(run=run, team_comes_later=True, on_record=f"tunnel/service-token/{name}")
+        if name == "rotate":
+            act.add_argument(
+                "--overlap",
+                default=service_tokens.OVERLAP,
+                metavar="TIME",
+                help="how long the old secret is still good, like 30m or 7d (default: %(default)s)",
+            )
+
+
+def run_plan(args: argparse.Namespace, settings: Settings) -> int:
+    intent = intent_of(settings, args.hostname)
+    plan = at_cloudflare(settings, lambda api, files: provision.planned(api, files, intent))
+    shown = json.dumps([step.shown() for step in plan.steps], indent=2)
+    print(shown if args.json else plan.text().rstrip("\n"))
+    for line in plan.conflicts if args.json else ():
+        print(f"brain: in the way: {line}", file=sys.stderr)
+    return 1 if plan.conflicts else 0
+
+
+def run_apply(args: argparse.Namespace, settings: Settings) -> int:
+    intent = intent_of(settings, args.hostname)
+    args.who = intent.hostname
+    steps: list[Step] = []
+    applied = at_cloudflare(
+        settings, lambda api, files: provision.apply(api, files, intent, _telling(args, steps))
+    )
+    state = applied.state
+    if args.json:
+        shown = {"hostname": state.hostname, "team": state.team, "auds": list(state.auds)}
+        print(json.dumps({**shown, "steps": [step.shown() for step in steps], "notes": list(applied.notes)}))
+        return 0
+    auds = ",".join(state.auds)
+    print(f"{state.hostname} is set up: team {state.team}, AUD tag {auds}.")
+    if (settings.access_team, settings.access_aud) != (state.team, frozenset(state.auds)):
+        print("`brain tunnel up` knows that. A server that is started otherwise needs it in .env:")
+        print(f"CF_ACCESS_TEAM={state.team}\nCF_ACCESS_AUD={auds}")
+    for note in (*applied.notes, *service_tokens.ending(applied.found, clock())):
+        print(f"Note: {note}")
+    return 0
+
+
+def run_drift(args: argparse.Namespace, settings: Settings) -> int:
+    intent = intent_of(settings, args.hostname)
+    found = at_cloudflare(settings, lambda api, files: provision.drift(api, files, intent))
+    if args.json:
+        print(json.dumps([asdict(finding) for finding in found], indent=2))
+    else:
+        print("\n".join(map(str, found)) or "Everything is as it should be.")
+    return 1 if found else 0
+
+
+def run_down(args: argparse.Namespace, settings: Settings) -> int:
+    state = tunnel_files(settings).state()
+    host = args.hostname or (state.hostname if state else "")
+    args.who = host
+    steps: list[Step] = []
+    if host:
+        at_cloudflare(
+            settings,
+            lambda api, files: provision.down(api, files, _telling(args, steps), hostname=host),
+        )
+    if args.json:
+        print(json.dumps({"hostname": host, "steps": [step.shown() for step in steps]}))
+    elif not host:
+        print("Nothing is exposed from here. With --hostname HOST, what bears its mark is taken away.")
+    else:
+        print(f"Nothing of {host} is left at Cloudflare.")
+    return 0
+
+
+def run_token_create(args: argparse.Namespace, settings: Settings) -> int:
+    host = hostname_of(settings, args.hostname)
+    kept = at_cloudflare(
+        settings, lambda api, files: service_tokens.create(api, files, args.who, hostname=host)
+    )
+    _say_token(args, kept)
+    if not args.json:
+        print(f'Let a rule of the policy name it: service_tokens = ["{kept.client_id}"], then apply.')
+    return 0
+
+
+def run_token_rotate(args: argparse.Namespace, settings: Settings) -> int:
+    host = hostname_of(settings, args.hostname)
+    until = clock() + duration.seconds(args.overlap, "--overlap")
+    kept = at_cloudflare(
+        settings,
+        lambda api, files: service_tokens.rotate(api, files, args.who, hostname=host, old_until=until),
+    )
+    _say_token(args, kept)
+    return 0
+
+
+def _say_token(args: argparse.Namespace, kept: service_tokens.Kept) -> None:
+    if args.json:
+        print(json.dumps({**asdict(kept), "file": str(kept.file)}))
+        return
+    print(f"client id  {kept.client_id}")
+    print(f"secret     in {kept.file}")
+    print(f"ends       {kept.expires_at}")
+    if kept.old_ends:
+        print(f"The secret before it is good until {kept.old_ends}.")
+
+
+def at_cloudflare(settings: Settings, work: Work[T]) -> T:
+    """What `work` returns, with the API and the files of the settings. Raises AppError."""
+
+    async def run() -> T:
+        async with cloudflare(
+            _token(settings), account_id=settings.cloudflare_account_id, base=settings.cloudflare_api_base
+        ) as api:
+            return await work(api, tunnel_files(settings))
+
+    return asyncio.run(run())
+
+
+def tunnel_files(settings: Settings) -> TunnelFiles:
+    return TunnelFiles(settings.data_dir / "tunnel")
+
+
+def intent_of(settings: Settings, hostname: str | None = None) -> Intent:
+    """What the settings and the policy want. Raises Usage, PolicyInvalid."""
+    return Intent(
+        hostname=hostname_of(settings, hostname),
+        door=_service(settings.tunnel_door or DEFAULT_DOOR),
+        topology="oauth" if settings.oauth_enabled else "access",
+        rules=_rules(settings),
+    )
+
+
+def hostname_of(settings: Settings, asked: str | None) -> str:
+    """Raises Usage: nobody is asked for it."""
+    base = app_settings.base(settings)
+    public = (base.hostname or "") if base.scheme == "https" else ""
+    kept = tunnel_files(settings).state()
+    host = (asked or public or (kept.hostname if kept else "")).lower()
+    if not host:
+        raise Usage("Which public name shall it have? Say --hostname brain.example.com, or set BASE_URL.")
+    if public and host != public:
+        raise Usage(f"BASE_URL says {public}, --hostname {host}: the tunnel door answers to one name only.")
+    if "." not in host or not host.replace(".", "").replace("-", "").isalnum() or host.endswith("."):
+        raise Usage(f"--hostname {host}: must be a name like brain.example.com.")
+    return host
+
+
+def _rules(settings: Settings) -> tuple[Rule, ...]:
+    return read_named(settings.policy_file).rules if settings.policy_file.exists() else ()
+
+
+def _service(door: Tcp | Unix) -> str:
+    """As cloudflared writes it: no path, not even `/`."""
+    if isinstance(door, Unix):
+        return str(door)
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(door.host, door.host)  # noqa: S104 - to be reached, not bound
+    return f"http://{Tcp(here, door.port)}"
+
+
+def _token(settings: Settings) -> str:
+    if not settings.cloudflare_api_token:
+        lines = "\n".join(f"- {permission}" for permission in PERMISSIONS)
+        raise Usage(
+            f"CLOUDFLARE_API_TOKEN is missing. Create a token at {TOKENS_PAGE} with these permissions, and "
+            f"set it in .env or the environment:\n{lines}"
+        )
+    return settings.cloudflare_api_token
+
+
+def _telling(args: argparse.Namespace, steps: list[Step]) -> Callable[[Step], None]:
+    """A line for each step as it begins; with --json they are told at the end."""
+
+    def tell(step: Step) -> None:
+        steps.append(step)
+        if not args.json:
+            print(f"{len(steps):>3}. {step}", flush=True)
+
+    return tell
