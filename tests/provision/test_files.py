@@ -1,0 +1,52 @@
+"""What is kept on this machine: whole, for its owner alone, and by one process at a time."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from app.provision.files import AtWork, StateUnusable, TunnelFiles
+from app.provision.state import State
+
+from .desk import HOST, Desk
+
+STATE = State(HOST, "account", "zone", "example.com", "acme", "access", auds=("0" * 64,))
+
+
+def test_a_state_is_read_as_it_was_kept(tmp_path: Path) -> None:
+    files = TunnelFiles(tmp_path / "data" / "tunnel")
+    assert files.state() is None
+    state = STATE.with_id("policy", "family", "p-1").with_id("tunnel", "t", "t-1")
+    files.keep_state(state)
+    assert files.state() == state
+    assert state.without_id("policy", "p-1").known("policy") == ()
+    for folder in (files.folder, files.folder.parent):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [path.name for path in files.folder.iterdir()] == ["state.json"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"version": 2}', '{"version": 1, "pending": null}'])
+def test_a_state_that_cannot_be_read_is_not_taken_for_none(tmp_path: Path, text: str) -> None:
+    files = TunnelFiles(tmp_path)
+    files.state_file.write_text(text)
+    with pytest.raises(StateUnusable, match="Move it away"):
+        files.state()
+
+
+async def test_two_at_once_do_not_get_in_each_others_way(desk: Desk) -> None:
+    with desk.files.locked(), pytest.raises(AtWork):
+        await desk.apply()
+    assert not desk.run.writes()
+    await desk.apply()
+
+
+def test_a_token_that_is_the_same_is_not_written_again(tmp_path: Path) -> None:
+    files = TunnelFiles(tmp_path)
+    files.keep_token("one")
+    before = files.token_file.stat().st_ino
+    files.keep_token("one")
+    assert files.token_file.stat().st_ino == before
+    files.keep_token("two")
+    assert files.token_file.read_text() == "two"
