@@ -94,9 +94,12 @@ class TunnelFiles:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Raises AtWork while another process has it."""
-        _make(self.folder)
-        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        """Raises AtWork while another process has it, StateUnusable where there can be no lock."""
+        try:
+            _make(self.folder)
+            descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as problem:
+            raise StateUnusable(f"{self.folder} cannot be used: {problem.strerror}.") from None
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -109,20 +112,27 @@ class TunnelFiles:
             os.close(descriptor)
 
     def _write(self, path: Path, text: str) -> None:
-        """All or nothing, and there after a power cut."""
-        _make(path.parent)
-        temporary = path.with_name(f".{path.name}.new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
+        """All or nothing, and there after a power cut. Raises StateUnusable."""
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            _make(path.parent)
+            temporary = path.with_name(f".{path.name}.new")
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w") as out:
+                out.write(text)
+                out.flush()
+                os.fsync(out.fileno())
+            temporary.replace(path)
+            _sync(path.parent)
+        except OSError as problem:
+            raise StateUnusable(f"{path} cannot be written: {problem.strerror}.") from None
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _make(folder: Path) -> None:

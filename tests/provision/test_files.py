@@ -50,3 +50,12 @@ def test_a_token_that_is_the_same_is_not_written_again(tmp_path: Path) -> None:
     assert files.token_file.stat().st_ino == before
     files.keep_token("two")
     assert files.token_file.read_text() == "two"
+
+
+def test_a_folder_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "tunnel").write_text("a file is in the way")
+    files = TunnelFiles(tmp_path / "tunnel")
+    with pytest.raises(StateUnusable, match="cannot be written"):
+        files.keep_state(STATE)
+    with pytest.raises(StateUnusable, match="cannot be used"), files.locked():
+        pass
