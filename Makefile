@@ -14,11 +14,11 @@ run: $(VENV)/.run ## start on the LAN door: http://127.0.0.1:8084/mcp
 demo: $(VENV)/.run ## three people, one Access simulator, and what each may use
 	@$(BIN)/brain demo
 
-tunnel: ## expose to the internet (not in this version yet)
-	@echo "make tunnel is not in this version yet. The tunnel door itself is: see 'The tunnel door' in README.md." >&2; exit 2
+tunnel: $(VENV)/.run ## a public URL, once it is proven closed to strangers; OPTIONS="--owner a@b.c --hostname H"
+	@exec $(BIN)/brain tunnel up $(OPTIONS)
 
-tunnel-down: ## end the exposure (not in this version yet)
-	@echo "make tunnel-down is not in this version yet." >&2; exit 2
+tunnel-down: $(VENV)/.run ## take everything away at Cloudflare, and prove that the name no longer answers
+	@$(BIN)/brain tunnel down $(OPTIONS)
 
 ##@ Work on it
 test: $(VENV)/.dev ## all tests

@@ -11,8 +11,9 @@ from typing import Any
 
 import yaml
 
-from app.cli import tunnel_binary, tunnel_provision
+from app.cli import tunnel_binary, tunnel_provision, tunnel_up
 from app.cli.policy_files import Usage
+from app.cli.tunnel_learned import learned, tunnel_files
 from app.settings import Settings
 from app.tunnel.config import EXAMPLE, ingress, render
 from app.tunnel.exposed import exposed
@@ -25,6 +26,7 @@ TUNNEL_ID = "6ff42ae2-765d-4adf-8112-31c55c1551ef"
 
 def register(nouns: Any) -> None:
     tunnel = nouns.add_parser("tunnel", help="exposure to the internet, through cloudflared")
+    tunnel.set_defaults(team_comes_later=True)
     verbs = tunnel.add_subparsers(required=True, metavar="VERB")
     config = verbs.add_parser("config", help="print what cloudflared is told, or check a configuration")
     what = config.add_mutually_exclusive_group()
@@ -44,9 +46,13 @@ def register(nouns: Any) -> None:
     config.set_defaults(run=run_config)
     tunnel_binary.register(verbs)
     tunnel_provision.register(verbs)
+    tunnel_up.register(verbs)
 
 
 def run_config(args: argparse.Namespace, settings: Settings) -> int:
+    state = tunnel_files(settings).state()
+    if state is not None and state.auds:
+        settings = learned(args.env_file, state)
     if args.check is not None:
         return _check(args, settings)
     exposure = EXAMPLE if args.example else exposed(settings, door=args.door)

@@ -14,6 +14,8 @@ from app import settings as app_settings
 from app.cli import duration
 from app.cli.database import clock
 from app.cli.policy_files import Usage, read_named
+from app.cli.tunnel_learned import tunnel_files
+from app.opening import down
 from app.policy.rules import Rule
 from app.provision import apply as provision
 from app.provision import service_tokens
@@ -23,6 +25,7 @@ from app.provision.plan import Step
 from app.provision.wanted import Intent
 from app.settings import Settings
 from app.settings.values import Tcp, Unix
+from app.tunnel.proof import NotClosed
 
 # What the API token may do: `brain tunnel` uses all of it, and nothing else.
 PERMISSIONS = (
@@ -126,16 +129,18 @@ def run_down(args: argparse.Namespace, settings: Settings) -> int:
     args.who = host
     steps: list[Step] = []
     if host:
-        at_cloudflare(
-            settings,
-            lambda api, files: provision.down(api, files, _telling(args, steps), hostname=host),
-        )
+        telling = _telling(args, steps)
+        try:
+            at_cloudflare(settings, lambda api, files: down(host, api, files, telling))
+        except NotClosed as problem:
+            print(f"brain: {problem.public}", file=sys.stderr)
+            return 1
     if args.json:
         print(json.dumps({"hostname": host, "steps": [step.shown() for step in steps]}))
     elif not host:
         print("Nothing is exposed from here. With --hostname HOST, what bears its mark is taken away.")
     else:
-        print(f"Nothing of {host} is left at Cloudflare.")
+        print(f"{host} no longer answers, and nothing of it is left at Cloudflare.")
     return 0
 
 
@@ -182,10 +187,6 @@ def at_cloudflare(settings: Settings, work: Work[T]) -> T:
             return await work(api, tunnel_files(settings))
 
     return asyncio.run(run())
-
-
-def tunnel_files(settings: Settings) -> TunnelFiles:
-    return TunnelFiles(settings.data_dir / "tunnel")
 
 
 def intent_of(settings: Settings, hostname: str | None = None) -> Intent:

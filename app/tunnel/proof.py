@@ -5,6 +5,7 @@ The same attempts go to the tunnel door before cloudflared starts, and to the pu
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from typing import Literal
 import httpx2
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
+
+from app.errors import AppError
 
 Verdict = Literal["refused", "open", "unreachable"]
 Headers = Mapping[str, str]
@@ -142,3 +145,58 @@ def _forgeries(team: str, aud: str, email: str, now: float) -> tuple[tuple[str, 
             {"CF-Access-Client-Id": f"{'0' * 32}.access", "CF-Access-Client-Secret": "0" * 64},
         ),
     )
+
+
+class NotClosed(AppError):
+    """Somebody whom nobody knows was let in."""
+
+    code = "not_closed"
+
+
+class NotReachable(AppError):
+    """Nothing is proven, because nothing answers."""
+
+    code = "not_reachable"
+
+
+async def prove(
+    name: str,
+    client: httpx2.AsyncClient,
+    strange: Sequence[Attempt],
+    *,
+    within: float,
+    look_every: float = 2.0,
+) -> None:
+    """Returns when each attempt has been refused. What is not reachable yet is asked again, for `within`
+    seconds; DNS and Access take a while. Raises NotClosed at once, NotReachable after that."""
+    loop = asyncio.get_running_loop()
+    until, left = loop.time() + within, list(strange)
+    while left:
+        answer = await _ask(client, left[0])
+        if answer.verdict == "open":
+            raise NotClosed(
+                f"{name} answered a stranger who brings {answer.attempt.name} with {answer.evidence}, "
+                "and that is no refusal."
+            )
+        if answer.verdict == "refused":
+            left.pop(0)
+        elif loop.time() > until:
+            raise NotReachable(f"{name} could not be asked within {within:.0f} s: {answer.evidence}.")
+        else:
+            await asyncio.sleep(look_every)
+
+
+async def prove_gone(
+    name: str, client: httpx2.AsyncClient, *, within: float, look_every: float = 2.0
+) -> None:
+    """Returns when nothing answers any more. Raises NotClosed if something still does after `within`
+    seconds."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + within
+    while (answer := await _ask(client, _call("nothing", {}))).verdict != "unreachable":
+        if loop.time() > until:
+            raise NotClosed(
+                f"{name} still answers ({answer.evidence}). If another record of the zone covers the name, "
+                "like a `*`, that is not from here; else look again in a minute."
+            )
+        await asyncio.sleep(look_every)

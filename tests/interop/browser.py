@@ -72,10 +72,11 @@ class Person:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def at_a_browser(cls, email: str) -> AsyncIterator[Person]:
+    async def at_a_browser(cls, email: str, *, proxied: bool = False) -> AsyncIterator[Person]:
+        """`proxied`: on an internet that HTTPS_PROXY leads to."""
         headers = {"accept": "text/html,application/xhtml+xml", "user-agent": "Mozilla/5.0"}
         # The client's own little server may be a moment behind.
-        transport = httpx2.AsyncHTTPTransport(retries=4)
+        transport = None if proxied else httpx2.AsyncHTTPTransport(retries=4)
         async with httpx2.AsyncClient(transport=transport, headers=headers, timeout=20) as http:
             yield cls(email, http)
 

@@ -1,0 +1,280 @@
+"""From closed to open and back: what `brain tunnel up` does, in this order.
+
+The server starts before cloudflared, and has refused every stranger before cloudflared connects it to the
+world; then the public name has to refuse them all again. What is not proven is taken down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from app import server
+from app.doors.sockets import listen
+from app.errors import AppError
+from app.provision import apply as provision
+from app.provision.cloudflare import Cloudflare
+from app.provision.files import TunnelFiles
+from app.provision.found import Found
+from app.provision.plan import Step
+from app.provision.state import State
+from app.provision.wanted import Intent
+from app.settings import Settings
+from app.settings.values import Tcp
+from app.tunnel.config import SIGNED_IN, Exposure, render
+from app.tunnel.lint import lint
+from app.tunnel.proof import Attempt, NotClosed, NotReachable, attempts, prove, prove_gone
+from app.tunnel.run import Connector, Launch
+from app.welcome import welcome
+
+DOOR_WITHIN = 10.0
+
+Say = Callable[[str], None]
+
+
+class _Enough(Exception):
+    """Told to stop."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What `up` works with; times are seconds.
+
+    `settings_for`: the server's settings once team and AUD tags are known. `say` takes lines for people.
+    `stop` is set when it is enough. `ttl`: how long it stays open; None: until `stop`. `patience`: for the
+    connector, and then for the public name: DNS and Access take a minute.
+    """
+
+    intent: Intent
+    files: TunnelFiles
+    settings_for: Callable[[State], Settings]
+    cloudflared: Path
+    environ: Mapping[str, str]
+    say: Say
+    stop: asyncio.Event
+    now: Callable[[], float]
+    ttl: float | None = None
+    patience: float = 180.0
+
+    @property
+    def url(self) -> str:
+        return f"https://{self.intent.hostname}"
+
+
+async def up(opening: Opening, api: Cloudflare, doors: Settings) -> None:
+    """Returns when it was told to stop, or after the `ttl` with nothing of it left at Cloudflare.
+
+    `doors`: settings as far as they say where the doors listen. Raises AppError for what cannot be done or
+    proven: the connector is down then, and what this very call made at Cloudflare is taken away.
+    """
+    with contextlib.ExitStack() as stack:
+        # First of all, because a port in use is the likeliest trouble.
+        sockets = [stack.enter_context(one) for one in _listening(doors, opening)]
+        made: list[Step] = []
+        applied = await provision.apply(api, opening.files, opening.intent, _telling(opening.say, made))
+        for note in applied.notes:
+            opening.say(f"Note: {note}")
+        try:
+            over = await _open(opening, applied.found, applied.state, sockets)
+        except AppError as problem:
+            opening.say(f"NOT OPEN. {problem.public}")
+            if made:
+                await _take_away(opening, api)
+            else:
+                opening.say("cloudflared is down. What was at Cloudflare before is still there.")
+            raise
+    if over:
+        opening.say("The time is over.")
+        await _take_away(opening, api)
+    else:
+        opening.say(f"{opening.url} leads nowhere now. `brain tunnel down` takes it away at Cloudflare, too.")
+
+
+async def _open(opening: Opening, found: Found, state: State, sockets: list[socket.socket]) -> bool:
+    """Open until the time is over (True), or until it is enough (False)."""
+    over, problem = False, None
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await _step_by_step(stack, opening, found, state, sockets)
+            over = True
+        except _Enough:
+            pass
+        except AppError as caught:
+            problem = caught  # raised once all is down: through what runs it would come out in a group
+    if problem is not None:
+        raise problem
+    return over
+
+
+async def _step_by_step(
+    stack: contextlib.AsyncExitStack,
+    opening: Opening,
+    found: Found,
+    state: State,
+    sockets: list[socket.socket],
+) -> None:
+    """Returns when the time is over. What was started is ended by `stack`: cloudflared first."""
+    intent, say, settings = opening.intent, opening.say, opening.settings_for(state)
+    _check_rules(found, intent, state, settings)
+    strange = _strangers(opening, state)
+    serving = await stack.enter_async_context(_served(settings, sockets))
+    door = await stack.enter_async_context(_at_the_door(sockets[1], intent.hostname))
+    proof = prove("The tunnel door", door, strange, within=DOOR_WITHIN)
+    await _meanwhile(proof, opening.stop, serving)
+    say(f"The tunnel door refuses every stranger: {len(strange)} ways in were tried.")
+
+    connector = Connector(_launch(opening, state), lambda connection: say(connection.sentence))
+    running = await stack.enter_async_context(_running(connector))
+    await _meanwhile(_connected(connector, opening.patience), opening.stop, serving, running)
+
+    public = await stack.enter_async_context(httpx2.AsyncClient(base_url=opening.url))
+    proof = prove(opening.url, public, strange, within=opening.patience)
+    await _meanwhile(proof, opening.stop, serving, running)
+    say(f"{opening.url} refuses every stranger, too.")
+    say(welcome(opening.url, intent))
+    await _meanwhile(_over(opening.ttl), opening.stop, serving, running)
+
+
+def _strangers(opening: Opening, state: State) -> tuple[Attempt, ...]:
+    """In the name of somebody whom the policy knows: that is who a stranger would want to be."""
+    people = [email for rule in opening.intent.rules for email in sorted(rule.emails)]
+    return attempts(
+        SIGNED_IN if opening.intent.topology == "oauth" else ("/", "/healthz"),
+        team=state.team,
+        aud=state.auds[0],
+        email=people[0] if people else "somebody@example.com",
+        now=opening.now(),
+    )
+
+
+def _check_rules(found: Found, intent: Intent, state: State, settings: Settings) -> None:
+    """What Cloudflare will send to cloudflared: read back from there, so whatever somebody added is in it."""
+    exposure = _exposure(intent, state)
+    for kept in found.all("configuration"):
+        if wrong := lint(kept, exposure, lan_port=settings.lan_door.port, remote=True):
+            told = "\n".join(f"- {finding.where}: {finding.sentence} {finding.fix}" for finding in wrong)
+            raise NotClosed(f"The tunnel's configuration at Cloudflare is not as it should be:\n{told}")
+
+
+@contextlib.asynccontextmanager
+async def _served(settings: Settings, sockets: list[socket.socket]) -> AsyncIterator[asyncio.Task[Any]]:
+    stop = asyncio.Event()
+    async with server.build(settings) as house:
+        serving = asyncio.create_task(server.run(house, sockets, stop=stop), name="the server")
+        try:
+            yield serving
+        finally:
+            stop.set()
+            await asyncio.wait((serving,))
+
+
+@contextlib.asynccontextmanager
+async def _running(connector: Connector) -> AsyncIterator[asyncio.Task[Any]]:
+    running = asyncio.create_task(connector.run(), name="cloudflared")
+    try:
+        yield running
+    finally:
+        connector.stop()
+        await asyncio.wait((running,))
+
+
+async def _meanwhile(
+    work: Coroutine[Any, Any, None], stop: asyncio.Event, *others: asyncio.Task[Any]
+) -> None:
+    """`work`, for as long as nobody has had enough and all the others go on. Raises _Enough, NotReachable,
+    and what an other one ended with."""
+    doing, enough = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({doing, enough, *others}, return_when=asyncio.FIRST_COMPLETED)
+        if enough.done():
+            raise _Enough
+        for other in others:
+            if other.done():
+                other.result()
+                raise NotReachable(f"{other.get_name()} has ended.")
+        await doing
+    finally:
+        for task in (doing, enough):
+            task.cancel()
+        await asyncio.gather(doing, enough, return_exceptions=True)
+
+
+async def _connected(connector: Connector, within: float) -> None:
+    try:
+        async with asyncio.timeout(within):
+            await connector.connected()
+    except TimeoutError:
+        raise NotReachable(
+            f"cloudflared had no connection to Cloudflare within {within:.0f} s. {connector.state.sentence}"
+        ) from None
+
+
+async def _over(ttl: float | None) -> None:
+    if ttl is None:
+        await asyncio.Event().wait()
+    else:
+        await asyncio.sleep(ttl)
+
+
+def _launch(opening: Opening, state: State) -> Launch:
+    """With a configuration file of its own, never one that happens to be on this machine; it counts until
+    Cloudflare has sent what it keeps with the tunnel, which is the same."""
+    config = opening.files.folder / "config.yml"
+    config.write_text(render(_exposure(opening.intent, state)))
+    return Launch(opening.cloudflared, opening.files.token_file, config, opening.environ)
+
+
+def _exposure(intent: Intent, state: State) -> Exposure:
+    return Exposure(intent.hostname, intent.door, intent.topology, state.team, state.auds)
+
+
+def _listening(doors: Settings, opening: Opening) -> Iterable[socket.socket]:
+    yield listen(doors.lan_door)
+    yield listen(doors.tunnel_door or Tcp("127.0.0.1", 8085))
+
+
+def _at_the_door(door: socket.socket, hostname: str) -> httpx2.AsyncClient:
+    """A client that comes to the tunnel door as cloudflared would."""
+    here = door.getsockname()
+    if isinstance(here, str):
+        transport = httpx2.AsyncHTTPTransport(uds=here)
+        return httpx2.AsyncClient(base_url=f"http://{hostname}", transport=transport, trust_env=False)
+    place = Tcp("127.0.0.1" if here[0] == "0.0.0.0" else here[0], here[1])  # noqa: S104 - to be reached
+    return httpx2.AsyncClient(base_url=f"http://{place}", headers={"Host": hostname}, trust_env=False)
+
+
+def _telling(say: Say, made: list[Step]) -> Callable[[Step], None]:
+    def tell(step: Step) -> None:
+        made.append(step)
+        say(f"{len(made):>3}. {step}")
+
+    return tell
+
+
+async def _take_away(opening: Opening, api: Cloudflare) -> None:
+    opening.say("Everything is taken down again:")
+    progress = _telling(opening.say, [])
+    await down(opening.intent.hostname, api, opening.files, progress, patience=opening.patience)
+    opening.say(f"{opening.intent.hostname} no longer answers, and nothing of it is left at Cloudflare.")
+
+
+async def down(
+    hostname: str,
+    api: Cloudflare,
+    files: TunnelFiles,
+    progress: Callable[[Step], None],
+    *,
+    patience: float = 180.0,
+) -> None:
+    """Nothing of `hostname` is left at Cloudflare, and it does not answer any more. Raises NotClosed if it
+    still does after `patience` seconds."""
+    await provision.down(api, files, progress, hostname=hostname)
+    async with httpx2.AsyncClient(base_url=f"https://{hostname}") as public:
+        await prove_gone(f"https://{hostname}", public, within=patience)
