@@ -175,20 +175,8 @@ class SigningKeys:
 
     def _read(self) -> None:
         """Replaces what we have by what is in the file, if there is one. Raises KeysUnusable."""
-        try:
-            with self._file.open("rb") as opened:
-                seen = os.fstat(opened.fileno())
-                if seen.st_mode & 0o077:
-                    raise KeysUnusable(
-                        f"{self._file} can be read by others. chmod 600 it, and rotate the keys."
-                    )
-                listed = json_object(opened.read())["keys"]
-                self._keys = {key.kid: key for key in map(_key, listed)}
-                self._stamp = (seen.st_mtime_ns, seen.st_size, seen.st_ino)
-        except FileNotFoundError:
-            return
-        except (OSError, ValueError, KeyError, TypeError) as problem:
-            raise KeysUnusable(f"{self._file} is not usable. Restore it, or move it away.") from problem
+        if (found := kept_keys(self._file)) is not None:
+            self._keys, self._stamp = found
 
     def _write(self, keys: list[SigningKey]) -> None:
         """Whole or not at all, and on the disk before the first token is signed."""
@@ -219,6 +207,22 @@ class SigningKeys:
             yield
         finally:
             os.close(descriptor)
+
+
+def kept_keys(file: Path) -> tuple[dict[str, SigningKey], _Stamp] | None:
+    """What is in the key file, by kid; None without a file. Raises KeysUnusable."""
+    try:
+        with file.open("rb") as opened:
+            seen = os.fstat(opened.fileno())
+            if seen.st_mode & 0o077:
+                raise KeysUnusable(f"{file} can be read by others. chmod 600 it, and rotate the keys.")
+            listed = json_object(opened.read())["keys"]
+            keys = {key.kid: key for key in map(_key, listed)}
+            return keys, (seen.st_mtime_ns, seen.st_size, seen.st_ino)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise KeysUnusable(f"{file} is not usable. Restore it, or move it away.") from problem
 
 
 def _alive(key: SigningKey, now: float) -> bool:

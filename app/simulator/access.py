@@ -5,6 +5,7 @@ The same paths answer on the team's address and, through the edge, on the applic
 
 from __future__ import annotations
 
+from email.utils import formatdate
 from urllib.parse import urlencode
 
 from starlette.applications import Starlette
@@ -24,7 +25,9 @@ PREFIX = "/cdn-cgi/access/"
 
 def access_app(team: Team, applications: Applications) -> Starlette:
     async def certs(_request: Request) -> Response:
-        return await team.certs.publish()
+        answer = await team.certs.publish()
+        answer.headers["date"] = formatdate(team.now(), usegmt=True)
+        return answer
 
     async def get_identity(request: Request) -> Response:
         return await team.identities.respond(lambda: whole_identity(request))

@@ -10,6 +10,7 @@ from typing import Any
 
 from app.simulator.api import Account, ApiToken, Serving, serving
 from app.simulator.application import Application
+from app.simulator.keys import SigningKey
 from app.simulator.policies import policy
 from app.simulator.team import Person, ServiceToken, Team
 from app.simulator.world import World, open_world
@@ -65,9 +66,15 @@ class AccountTenant:
 class AccountTeam(Team):
     """A team whose service tokens are those of the account."""
 
-    def __init__(self, account: Account, people: Iterable[Person]) -> None:
+    def __init__(
+        self,
+        account: Account,
+        people: Iterable[Person],
+        keys: tuple[SigningKey, SigningKey] | None = None,
+    ) -> None:
         domain: str = (account.organization or {})["auth_domain"]
-        super().__init__(domain.removesuffix(".cloudflareaccess.com"), now=account.now, people=people)
+        team = domain.removesuffix(".cloudflareaccess.com")
+        super().__init__(team, now=account.now, people=people, keys=keys)
         self._account = account
 
     def service_of(self, client_id: str, client_secret: str) -> ServiceToken | None:
