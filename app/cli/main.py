@@ -29,6 +29,7 @@ NOUNS = {
     "simulate": "simulate",
     "demo": "demo",
     "config": "config",
+    "doctor": "doctor",
     "tunnel": "tunnel",
 }
 USAGE = 2
