@@ -12,6 +12,7 @@ import pytest
 from app import __version__
 from app.cli.main import parser
 from app.cli.policy_files import known_tools
+from app.cli.tunnel_provision import PERMISSIONS
 from app.pages.connect import lan_snippets
 from app.policy.cases import run_cases
 from app.policy.check import check
@@ -99,3 +100,8 @@ def test_the_policy_in_the_readme_is_fine_and_does_what_its_cases_say() -> None:
     results = run_cases(policy, tools)
     assert len(results) == 3
     assert all(result.ok for result in results)
+
+
+def test_the_readme_lists_the_permissions_of_the_api_token_and_no_others() -> None:
+    told = re.findall(r"^   \| (Account|Zone) \| ([^|]+?) \|", README, re.MULTILINE)
+    assert tuple(f"{of} → {what}" for of, what in told) == PERMISSIONS

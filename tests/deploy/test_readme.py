@@ -47,14 +47,13 @@ def test_every_setting_that_the_readme_names_exists() -> None:
 
 def test_every_command_of_ours_in_the_readme_exists() -> None:
     subparsers = next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
-    coming = {"tunnel", "doctor"}
     said = set(
         re.findall(
             r"\bbrain (?:--env-file \S+ )?([a-z]+)\b", re.sub(r"^\|.*\n", "", README, flags=re.MULTILINE)
         )
     )
     assert {"ready", "backup", "policy", "restore"} <= said
-    assert said <= {*subparsers.choices, *coming}
+    assert said <= {*subparsers.choices}
 
 
 def test_the_ports_and_addresses_are_those_of_the_settings() -> None:
