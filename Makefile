@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # A file of tests stays in one process; as many processes as there are cores.
 TESTS := $(BIN)/pytest -q -n auto --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help run test demo tunnel tunnel-down check conformance clients interop golden bench docs format clean
+.PHONY: help run test demo tunnel tunnel-down check lint conformance clients interop golden bench docs format clean
 
 ##@ Use
 run: $(VENV)/.run ## start on the LAN door: http://127.0.0.1:8084/mcp
@@ -24,12 +24,13 @@ tunnel-down: $(VENV)/.run ## take everything away at Cloudflare, and prove that 
 test: $(VENV)/.dev ## all tests
 	@$(TESTS)
 
-check: $(VENV)/.dev ## format, lint, types, import rings, tests: what CI runs
+check: lint test ## format, lint, types, import rings, tests: what CI runs
+
+lint: $(VENV)/.dev ## the same without the tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(TESTS)
 
 conformance: $(VENV)/.dev ## the official MCP conformance suite, at both doors (needs npm)
 	@$(BIN)/python -m tests.conformance
