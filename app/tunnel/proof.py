@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -67,13 +67,8 @@ def attempts(pages: Sequence[str], *, team: str, aud: str, email: str, now: floa
     return tuple(found)
 
 
-async def ask(client: httpx2.AsyncClient, all_of_them: Sequence[Attempt]) -> AsyncIterator[Answer]:
-    """The answers, one by one. `client` has the base URL, and the Host header where that differs."""
-    for attempt in all_of_them:
-        yield await _ask(client, attempt)
-
-
-async def _ask(client: httpx2.AsyncClient, attempt: Attempt) -> Answer:
+async def ask(client: httpx2.AsyncClient, attempt: Attempt) -> Answer:
+    """`client` has the base URL, and the Host header where that differs."""
     try:
         async with client.stream(
             attempt.method,
@@ -172,7 +167,7 @@ async def prove(
     loop = asyncio.get_running_loop()
     until, left = loop.time() + within, list(strange)
     while left:
-        answer = await _ask(client, left[0])
+        answer = await ask(client, left[0])
         if answer.verdict == "open":
             raise NotClosed(
                 f"{name} answered a stranger who brings {answer.attempt.name} with {answer.evidence}, "
@@ -193,7 +188,7 @@ async def prove_gone(
     seconds."""
     loop = asyncio.get_running_loop()
     until = loop.time() + within
-    while (answer := await _ask(client, _call("nothing", {}))).verdict != "unreachable":
+    while (answer := await ask(client, _call("nothing", {}))).verdict != "unreachable":
         if loop.time() > until:
             raise NotClosed(
                 f"{name} still answers ({answer.evidence}). If another record of the zone covers the name, "

@@ -10,7 +10,17 @@ import httpx2
 import pytest
 
 from app.simulator import SigningKey
-from app.tunnel.proof import Answer, Attempt, ask, attempts, judge
+from app.tunnel.proof import (
+    Answer,
+    Attempt,
+    NotClosed,
+    NotReachable,
+    ask,
+    attempts,
+    judge,
+    prove,
+    prove_gone,
+)
 from tests.house import HOST, TEAM, Clock, TestHouse, in_one_task, new_team, open_house
 
 AUD = "a" * 64
@@ -33,7 +43,7 @@ async def house(
 async def answers(base_url: str, all_of_them: tuple[Attempt, ...]) -> list[Answer]:
     headers = {"Host": HOST}
     async with httpx2.AsyncClient(base_url=base_url, headers=headers, trust_env=False) as client:
-        return [answer async for answer in ask(client, all_of_them)]
+        return [await ask(client, attempt) for attempt in all_of_them]
 
 
 async def test_the_tunnel_door_refuses_all_of_it_and_no_tool_hears_of_it(
@@ -47,7 +57,7 @@ async def test_the_tunnel_door_refuses_all_of_it_and_no_tool_hears_of_it(
 
 async def test_a_door_that_lets_anybody_in_is_open(house: TestHouse, clock: Clock) -> None:
     async with httpx2.AsyncClient(base_url=house.lan, trust_env=False) as client:
-        found = [answer async for answer in ask(client, everything(clock()))]
+        found = [await ask(client, attempt) for attempt in everything(clock())]
     assert "open" in {answer.verdict for answer in found}
 
 
@@ -59,6 +69,47 @@ async def test_where_nobody_listens_nothing_is_proven(clock: Clock) -> None:
     assert [answer.verdict for answer in found] == ["unreachable"]
     found = await answers(f"http://127.0.0.1:{port}", everything(clock())[:1])
     assert [answer.verdict for answer in found] == ["unreachable"]
+
+
+async def answering(*statuses: int) -> asyncio.Server:
+    """One status after the other, the last one for ever."""
+    left = list(statuses)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        status = left.pop(0) if len(left) > 1 else left[0]
+        writer.write(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
+        await writer.drain()
+        writer.close()
+
+    return await asyncio.start_server(answer, "127.0.0.1", 0)
+
+
+def at(server: asyncio.Server) -> httpx2.AsyncClient:
+    port = server.sockets[0].getsockname()[1]
+    return httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False)
+
+
+async def test_what_does_not_answer_yet_is_asked_again_and_each_attempt_has_to_be_refused(
+    clock: Clock,
+) -> None:
+    strange = everything(clock())
+    async with await answering(530, 530, 401) as server, at(server) as client:
+        await prove("It", client, strange, within=20, look_every=0.01)
+    async with await answering(530, 401, 403, 200) as server, at(server) as client:
+        with pytest.raises(NotClosed, match="It answered a stranger who brings .* with 200"):
+            await prove("It", client, strange, within=20, look_every=0.01)
+    async with await answering(401, 530) as server, at(server) as client:
+        with pytest.raises(NotReachable, match="530: no connector serves the name"):
+            await prove("It", client, strange, within=0.05, look_every=0.01)
+
+
+async def test_a_name_is_gone_when_nothing_of_ours_answers_any_more() -> None:
+    async with await answering(302, 401, 530) as server, at(server) as client:
+        await prove_gone("It", client, within=20, look_every=0.01)
+    async with await answering(200) as server, at(server) as client:
+        with pytest.raises(NotClosed, match="It still answers"):
+            await prove_gone("It", client, within=0.05, look_every=0.01)
 
 
 NOTHING, FORGED = Attempt("n", "POST", "/mcp"), Attempt("f", "POST", "/mcp", forged=True)
