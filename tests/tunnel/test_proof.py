@@ -97,7 +97,7 @@ async def test_what_does_not_answer_yet_is_asked_again_and_each_attempt_has_to_b
     async with await answering(530, 530, 401) as server, at(server) as client:
         await prove("It", client, strange, within=20, look_every=0.01)
     async with await answering(530, 401, 403, 200) as server, at(server) as client:
-        with pytest.raises(NotClosed, match="It answered a stranger who brings .* with 200"):
+        with pytest.raises(NotClosed, match=r"It answered a stranger who brings .* with 200"):
             await prove("It", client, strange, within=20, look_every=0.01)
     async with await answering(401, 530) as server, at(server) as client:
         with pytest.raises(NotReachable, match="530: no connector serves the name"):
