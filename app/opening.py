@@ -85,7 +85,8 @@ async def up(opening: Opening, api: Cloudflare, doors: Settings) -> None:
             over = await _open(opening, applied.found, applied.state, sockets)
         except AppError as problem:
             opening.say(f"NOT OPEN. {problem.public}")
-            if made:
+            # What was there before stays: an application that is made anew has another AUD tag.
+            if any((step.action, step.kind) == ("create", "application") for step in made):
                 await _take_away(opening, api)
             else:
                 opening.say("cloudflared is down. What was at Cloudflare before is still there.")

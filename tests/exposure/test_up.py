@@ -158,6 +158,16 @@ async def test_without_a_connection_everything_is_taken_down_again(internet: Wor
     assert await internet.left_at_cloudflare() == []
 
 
+async def test_what_was_there_before_stays_when_it_cannot_be_opened(internet: World) -> None:
+    assert (await internet.brain("tunnel", "apply", "--hostname", HOST))[0] == 0
+    before = await internet.left_at_cloudflare()
+    program = a_program(internet.folder / "cloudflared", "exit 1")
+    async with up(internet, *FIRST, "--wait", "2s", CLOUDFLARED_BIN=program) as running:
+        assert await running.ended() == 1
+    assert "What was at Cloudflare before is still there." in running.text
+    assert set(before) <= set(await internet.left_at_cloudflare())
+
+
 async def test_a_port_in_use_is_told_before_anything_is_made(internet: World) -> None:
     program = a_program(internet.folder / "cloudflared", "exit 1")
     with socket.socket() as taken:
