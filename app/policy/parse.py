@@ -5,16 +5,15 @@ from __future__ import annotations
 import difflib
 import math
 import re
-import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from app.access.claims import ascii_lower
 from app.errors import AppError
 from app.policy.arguments import LIMIT_KINDS, Limit, LimitKind, compile_pattern
 from app.policy.rules import ADMIN, BUILT_IN, EVERY_SPACE, EVERYTHING, Case, OwnScope, Policy, Rule
+from app.tables import Table, one_line, read_toml
 
-MAX_BYTES = 1024 * 1024
 # RFC 6749 §3.3 scope-token, and short enough to be read on a consent page.
 _SCOPE_NAME = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]{1,64}")
 _SELECTORS = ("emails", "domains", "groups", "service_tokens")
@@ -27,7 +26,7 @@ class PolicyInvalid(AppError):
     status = 500
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(map(_one_line, problems))
+        self.problems = tuple(map(one_line, problems))
         super().__init__("The policy file has problems:\n" + "\n".join(f"- {p}" for p in self.problems))
 
 
@@ -37,8 +36,7 @@ def parse(text: str | bytes) -> Policy:
     problems: list[str] = []
     table = _Table(data, "policy", problems)
     table.only("version", "scopes", "lan", "rule", "case")
-    if data.get("version") != 1:
-        problems.append("version: must be 1; write `version = 1` as the first line")
+    table.version_one()
     own = tuple(_own_scope(name, part) for name, part in table.named_tables("scopes"))
     known = {EVERYTHING, *BUILT_IN, *(scope.name for scope in own)}
     lan = _lan(table, known)
@@ -50,43 +48,8 @@ def parse(text: str | bytes) -> Policy:
     return Policy(own, lan, rules, cases)
 
 
-class _Table:
-    """A TOML table that is read field by field; what is wrong goes to `problems`, a default comes back."""
-
-    def __init__(self, data: Mapping[str, Any], place: str, problems: list[str]) -> None:
-        self.data, self.place, self.problems = data, place, problems
-
-    def wrong(self, field: str, what: str) -> None:
-        self.problems.append(f"{self.place}.{field}: {what}")
-
-    def only(self, *fields: str) -> None:
-        for field in sorted(self.data.keys() - set(fields)):
-            close = difflib.get_close_matches(field, fields, 1)
-            hint = f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(fields)}"
-            self.wrong(field, f"unknown; {hint}")
-
-    def text(self, field: str, default: str | None = None) -> str:
-        value = self.data.get(field, default)
-        if isinstance(value, str) and value.strip() and value.isprintable():
-            return value
-        self.wrong(field, "must be a text that is not empty")
-        return ""
-
-    def texts(self, field: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
-        value = self.data.get(field, list(default))
-        if isinstance(value, list) and all(
-            isinstance(one, str) and one.strip() == one and one and one.isprintable() for one in value
-        ):
-            return tuple(value)
-        self.wrong(field, 'must be a list of texts, like ["a", "b"]')
-        return ()
-
-    def flag(self, field: str) -> bool:
-        value = self.data.get(field, False)
-        if not isinstance(value, bool):
-            self.wrong(field, "must be true or false")
-            return False
-        return value
+class _Table(Table):
+    """With what only a policy has."""
 
     def scopes(self, known: set[str]) -> frozenset[str]:
         named = self.texts("scopes")
@@ -115,18 +78,9 @@ class _Table:
 
 def _toml(text: str | bytes) -> dict[str, Any]:
     try:
-        if len(text) > MAX_BYTES:
-            raise PolicyInvalid([f"larger than {MAX_BYTES} bytes"])
-        return tomllib.loads(text if isinstance(text, str) else text.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise PolicyInvalid(["not UTF-8; save the file as UTF-8"]) from None
-    except (ValueError, RecursionError) as problem:  # ValueError: also a number of thousands of digits
-        raise PolicyInvalid([f"not TOML: {str(problem).partition(';')[0]}"]) from None
-
-
-def _one_line(problem: str) -> str:
-    """Keys of the file may hold line ends."""
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in problem)
+        return read_toml(text)
+    except ValueError as problem:
+        raise PolicyInvalid([str(problem)]) from None
 
 
 def _own_scope(name: str, table: _Table) -> OwnScope:
