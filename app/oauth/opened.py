@@ -33,5 +33,6 @@ def opened(policy: Policy, scope: str, tools: Iterable[ListedTool]) -> tuple[Too
         ToolView(one.tool.name, one.title or one.tool.name)
         for one in tools
         if one.tool.name != WHOAMI
-        and scope in scopes_needed(policy, "tool", one.tool.name, one.tool.read_only)
+        and scope
+        in scopes_needed(policy, "tool", one.tool.name, one.tool.read_only, named_only=one.tool.named_only)
     )

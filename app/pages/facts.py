@@ -22,7 +22,7 @@ from app.pages.home import (
 )
 from app.policy.cases import in_words, run_cases
 from app.policy.check import Tool
-from app.policy.decide import WHOAMI, Operation, ceiling, decide, effective_scopes
+from app.policy.decide import WHOAMI, ceiling, decide, effective_scopes
 from app.policy.denies import Denies
 from app.policy.rules import ADMIN, Policy, Rule
 from app.principal import Door, Principal
@@ -125,10 +125,7 @@ def rule_text(rule: Rule) -> RuleText:
 def _usable(
     policy: Policy, principal: Principal, denies: Denies, listed: Sequence[ToolText]
 ) -> tuple[Usable, ...]:
-    decided = [
-        (one, decide(policy, principal, Operation("tool", one.tool.name, one.tool.read_only), denies))
-        for one in listed
-    ]
+    decided = [(one, decide(policy, principal, one.tool.operation(), denies)) for one in listed]
     return tuple(
         Usable(
             one.tool.name,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.policy.check import Tool
-from app.policy.decide import call_of, decide
+from app.policy.decide import decide
 from app.policy.rules import Case, Policy, principal_named
 
 
@@ -64,8 +64,7 @@ def _run(policy: Policy, case: Case, known: Mapping[str, Tool]) -> CaseResult:
         return CaseResult(case, "unknown", (f"no tool is named {case.tool}{hint}",))
     principal = principal_named(case.who, case.groups)
     # A case without arguments is about the tool, not about a call that leaves everything out.
-    call = call_of(tool.name, tool.read_only, tool.schema, case.args or None)
-    decision = decide(policy, principal, call)
+    decision = decide(policy, principal, tool.call(case.args or None))
     return CaseResult(case, "allow" if decision.allowed else "deny", decision.reasons)
 
 

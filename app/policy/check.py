@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from app.policy.decide import expand
+from app.policy.decide import WHOAMI, Operation, call_of, expand, scopes_needed
 from app.policy.rules import ADMIN, EVERYTHING, Policy, Rule, fits
 
 
@@ -18,39 +18,84 @@ class Tool:
     name: str
     read_only: bool
     schema: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    named_only: bool = False  # see Operation
 
     @property
     def arguments(self) -> frozenset[str]:
         return frozenset(self.schema.get("properties", {}))
 
+    def operation(self) -> Operation:
+        """Its entry in a list."""
+        return Operation("tool", self.name, self.read_only, named_only=self.named_only)
+
+    def call(self, given: Mapping[str, Any] | None) -> Operation:
+        return call_of(self.name, self.read_only, self.schema, given, named_only=self.named_only)
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An `error` makes a rule or scope not mean what it says; a `warning` is worth a look."""
+    """An `error` makes a rule or scope not mean what it says; a `warning` is worth a look.
+
+    `name`: the tool, where it is a name that nothing has.
+    """
 
     level: Literal["error", "warning"]
     place: str
     what: str
+    name: str = ""
 
 
-def check(policy: Policy, tools: Iterable[Tool]) -> tuple[Finding, ...]:
-    """All findings, errors first."""
+def check(policy: Policy, tools: Iterable[Tool], unseen: Iterable[str] = ()) -> tuple[Finding, ...]:
+    """All findings, errors first. `unseen`: beginnings of names of which nobody can say yet what there is."""
     known = {tool.name: tool for tool in tools}
     found = [
         *_unknown_tools(policy, known),
         *_limits(policy, known),
         *_cases(policy, known),
-        *_empty(policy),
-        *_shadowed(policy),
     ]
+    begins = tuple(unseen)
+    found = [_later(finding, begins) for finding in found] if begins else found
+    found += [*_empty(policy), *_shadowed(policy), *_strangers(policy, known)]
     return tuple(sorted(found, key=lambda finding: finding.level))
+
+
+def unusable(policy: Policy, tools: Iterable[Tool]) -> tuple[str, ...]:
+    """Names of the tools that nobody can use under this policy, whoever they are."""
+    given = expand(policy, policy.lan).union(*(expand(policy, rule.scopes) for rule in policy.rules))
+    return tuple(
+        tool.name
+        for tool in tools
+        if tool.name != WHOAMI
+        and given.isdisjoint(
+            scopes_needed(policy, "tool", tool.name, tool.read_only, named_only=tool.named_only)
+        )
+    )
+
+
+def _later(finding: Finding, unseen: tuple[str, ...]) -> Finding:
+    """A name that may be right: its upstream was never reached."""
+    if not finding.name.startswith(unseen):
+        return finding
+    what = f"`{finding.name}` cannot be checked: its upstream was not reached yet; start the server once"
+    return replace(finding, level="warning", what=what)
+
+
+def _strangers(policy: Policy, known: Mapping[str, Tool]) -> Iterator[Finding]:
+    hidden = [
+        name
+        for name, tool in known.items()
+        if tool.named_only and not scopes_needed(policy, "tool", name, tool.read_only, named_only=True)
+    ]
+    if hidden:
+        few = ", ".join(hidden[:5]) + (f" and {len(hidden) - 5} more" if len(hidden) > 5 else "")
+        yield Finding("warning", "upstreams", f"in no scope, so nobody sees them: {few}")
 
 
 def _unknown_tools(policy: Policy, known: Mapping[str, Tool]) -> Iterator[Finding]:
     for scope in policy.own_scopes:
         for pattern in scope.tools:
             if not any(fits(pattern, name) for name in known):
-                yield Finding("error", f"scopes.{scope.name}.tools", _no_tool(pattern, known))
+                yield Finding("error", f"scopes.{scope.name}.tools", _no_tool(pattern, known), pattern)
 
 
 def _limits(policy: Policy, known: Mapping[str, Tool]) -> Iterator[Finding]:
@@ -59,7 +104,7 @@ def _limits(policy: Policy, known: Mapping[str, Tool]) -> Iterator[Finding]:
             place = f"rule {rule.name}, limit on {limit.tool}"
             named = [tool for name, tool in known.items() if fits(limit.tool, name)]
             if not named:
-                yield Finding("error", place, _no_tool(limit.tool, known))
+                yield Finding("error", place, _no_tool(limit.tool, known), limit.tool)
             for tool in named:
                 if limit.arg not in tool.arguments:
                     has = ", ".join(sorted(tool.arguments)) or "none"
@@ -69,7 +114,7 @@ def _limits(policy: Policy, known: Mapping[str, Tool]) -> Iterator[Finding]:
 def _cases(policy: Policy, known: Mapping[str, Tool]) -> Iterator[Finding]:
     for case in policy.cases:
         if case.tool not in known:
-            yield Finding("error", f"case as {case.who}", _no_tool(case.tool, known))
+            yield Finding("error", f"case as {case.who}", _no_tool(case.tool, known), case.tool)
 
 
 def _empty(policy: Policy) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ WHOAMI = "whoami"
 # Reasons that are known again in the audit log, by their beginning and by their end.
 TOKEN_LACKS = "the client's token lacks "  # noqa: S105 - a reason
 SHUT_OFF = "(brain deny)"
+NOT_NAMED = "it is of an upstream, and no scope of the policy names it"
 NO_SPACES = Spaces()
 _CACHED = 4096
 _NAME_MAX = 200  # longer names are decided, but not remembered
@@ -33,6 +34,8 @@ class Operation:
 
     Of a call's arguments, `defaulted` were not given, and `unknown` are left open by somebody who asks
     without calling: no limit counts for them.
+
+    `named_only`: of somebody whose word does not count. No built-in scope opens it, only one that names it.
     """
 
     kind: Kind
@@ -41,10 +44,16 @@ class Operation:
     arguments: Mapping[str, Any] | None = None
     defaulted: frozenset[str] = frozenset()
     unknown: frozenset[str] = frozenset()
+    named_only: bool = False
 
 
 def call_of(
-    name: str, read_only: bool, schema: Mapping[str, Any], given: Mapping[str, Any] | None
+    name: str,
+    read_only: bool,
+    schema: Mapping[str, Any],
+    given: Mapping[str, Any] | None,
+    *,
+    named_only: bool = False,
 ) -> Operation:
     """The call of a tool with what is given and the defaults of its input schema for the rest.
 
@@ -53,10 +62,9 @@ def call_of(
     defaults = defaults_of(schema)
     if given is None:
         unknown = frozenset(schema.get("properties", {})) - defaults.keys()
-        return Operation("tool", name, read_only, defaults, frozenset(defaults), unknown)
-    return Operation(
-        "tool", name, read_only, {**defaults, **given}, frozenset(defaults.keys() - given.keys())
-    )
+        return Operation("tool", name, read_only, defaults, frozenset(defaults), unknown, named_only)
+    defaulted = frozenset(defaults.keys() - given.keys())
+    return Operation("tool", name, read_only, {**defaults, **given}, defaulted, named_only=named_only)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +119,9 @@ def decide(policy: Policy, principal: Principal, operation: Operation, denies: D
         return Decision(False, operation, (), frozenset(), (), (shut,))
     # What a client sends is remembered only if it is short: the names of addresses are its choice.
     before = _before_arguments if len(operation.name) <= _NAME_MAX else _before_arguments.__wrapped__
-    decision, usable = before(policy, principal, operation.kind, operation.name, operation.read_only)
+    decision, usable = before(
+        policy, principal, operation.kind, operation.name, operation.read_only, operation.named_only
+    )
     if operation.arguments is None:
         return decision
     if not any(limits for _, limits in usable):
@@ -121,15 +131,17 @@ def decide(policy: Policy, principal: Principal, operation: Operation, denies: D
 
 @lru_cache(maxsize=4 * _CACHED)
 def _before_arguments(
-    policy: Policy, principal: Principal, kind: Kind, name: str, read_only: bool
+    policy: Policy, principal: Principal, kind: Kind, name: str, read_only: bool, named_only: bool
 ) -> tuple[Decision, _Usable]:
     """The decision as far as it needs no arguments, and the rules that allow it, with their limits for it."""
-    operation = Operation(kind, name, read_only)
+    operation = Operation(kind, name, read_only, named_only=named_only)
     granted = ceiling(policy, principal)
     scopes = effective_scopes(policy, principal)
-    needed = scopes_needed(policy, kind, name, read_only)
+    needed = scopes_needed(policy, kind, name, read_only, named_only=named_only)
     if kind == "tool" and name == WHOAMI:
         return Decision(True, operation, (), scopes, (), ("open to everybody who is known",), Spaces()), ()
+    if not needed:
+        return Decision(False, operation, (), scopes, (), (NOT_NAMED,)), ()
     giving = tuple(match for match in granted.matches if not match.scopes.isdisjoint(needed))
     if not giving:
         return Decision(False, operation, needed, scopes, (), (_why_not(granted, needed),)), ()
@@ -263,10 +275,12 @@ def expand(policy: Policy, scopes: frozenset[str]) -> frozenset[str]:
     return scopes | {READ} if WRITE in scopes else scopes
 
 
-def scopes_needed(policy: Policy, kind: Kind, name: str, read_only: bool) -> tuple[str, ...]:
+def scopes_needed(
+    policy: Policy, kind: Kind, name: str, read_only: bool, *, named_only: bool = False
+) -> tuple[str, ...]:
     """Any one of these opens the operation. An own scope takes its names out of the built-in classes."""
     own = tuple(scope.name for scope in policy.own_scopes if scope.covers(kind, name))
-    if own:
+    if own or named_only:
         return own
     return (READ,) if kind != "tool" or read_only else (WRITE,)
 

@@ -160,8 +160,9 @@ class _Judge:
         if record["operation"] == TOOL_CALL:
             tool = self._tools.get(name)
             schema = tool.schema if tool and whole else {}
+            named_only = tool is not None and tool.named_only
             for read_only in (True, False) if tool is None else (tool.read_only,):
-                yield call_of(name, read_only, schema, arguments)
+                yield call_of(name, read_only, schema, arguments, named_only=named_only)
         elif record["operation"] == "prompts/get" or ":" not in name:
             yield Operation("prompt", name)
         else:
