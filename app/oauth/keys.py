@@ -10,7 +10,7 @@ import fcntl
 import json
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,17 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from app.errors import AppError
 from app.oauth.minting import Minted, TokenClaims, TokenRefused
 from app.oauth.models import ACCESS_SECONDS
-from app.oauth.tokens import Algorithm, Content, PrivateKey, PublicKey, mint, public_jwk, take_apart, verify
+from app.oauth.tokens import (
+    Algorithm,
+    Content,
+    PrivateKey,
+    PublicKey,
+    mint,
+    public_jwk,
+    signed,
+    take_apart,
+    verify,
+)
 from app.strict import json_object
 
 log = logging.getLogger("brain")
@@ -100,6 +110,12 @@ class SigningKeys:
             jti=self._new_id(),
             now=now,
         )
+
+    def sign(self, claims: Mapping[str, Any], typ: str, now: float) -> str:
+        """A JWT that is no access token: `typ` says what it is."""
+        self._look(now)
+        key = self._signing(now)
+        return signed(claims, typ, key=key.private, kid=key.kid, algorithm=key.algorithm)
 
     def read(self, token: str | bytes, now: float) -> TokenClaims:
         """What a token of ours says. Raises TokenRefused; whether it was revoked is not asked here."""
