@@ -6,7 +6,7 @@ It stands in FastMCP's own chain, so every transport and every protocol version 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, cast
@@ -20,16 +20,19 @@ from fastmcp.resources import Resource, ResourceTemplate
 from fastmcp.resources.base import ResourceResult
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.tools import Tool, ToolResult
+from fastmcp.utilities.components import FastMCPComponent
 from typing_extensions import TypedDict
 
 from app.audit.log import AuditUnavailable
 from app.audit.recorder import Call, Recorder, Request
 from app.errors import AppError
 from app.notes.models import Caller
-from app.policy.decide import WHOAMI, Decision, Operation, call_of, ceiling, decide, effective_scopes
+from app.operations import call_of_tool, completed, of, of_tool, upstream_of
+from app.policy.decide import WHOAMI, Decision, Operation, ceiling, decide, effective_scopes
 from app.policy.denies import Denies
 from app.policy.rules import Kind, Policy
 from app.principal import Principal
+from app.upstreams.components import UpstreamTool
 from app.validation import told
 
 
@@ -82,7 +85,7 @@ class Gate(Middleware):
         principal, policy = self._request().principal, self._policy()
         granted = ceiling(policy, principal)
         tools = await self._mcp.list_tools(run_middleware=False)
-        may_use = [tool.name for tool in tools if self._decide(_tool(tool)).allowed]
+        may_use = [tool.name for tool in tools if self._decide(of_tool(tool)).allowed]
         why = "; ".join(f"{m.rule}: {m.reason}" for m in granted.matches)
         return Whoami(
             principal=principal.id,
@@ -99,7 +102,7 @@ class Gate(Middleware):
         self, context: MiddlewareContext[mt.ListToolsRequest], call_next: CallNext[Any, Sequence[Tool]]
     ) -> Sequence[Tool]:
         looker = self._looker()
-        decided = [(tool, self._decide(_tool(tool), looker)) for tool in await call_next(context)]
+        decided = [(tool, self._decide(of_tool(tool), looker)) for tool in await call_next(context)]
         return [_with_limits(tool, decision) for tool, decision in decided if decision.allowed]
 
     async def on_list_resources(
@@ -108,7 +111,7 @@ class Gate(Middleware):
         call_next: CallNext[Any, Sequence[Resource]],
     ) -> Sequence[Resource]:
         looker = self._looker()
-        return [r for r in await call_next(context) if self._may(looker, "resource", str(r.uri))]
+        return [r for r in await call_next(context) if self._may(looker, "resource", str(r.uri), r)]
 
     async def on_list_resource_templates(
         self,
@@ -116,13 +119,13 @@ class Gate(Middleware):
         call_next: CallNext[Any, Sequence[ResourceTemplate]],
     ) -> Sequence[ResourceTemplate]:
         looker = self._looker()
-        return [t for t in await call_next(context) if self._may(looker, "resource", t.uri_template)]
+        return [t for t in await call_next(context) if self._may(looker, "resource", t.uri_template, t)]
 
     async def on_list_prompts(
         self, context: MiddlewareContext[mt.ListPromptsRequest], call_next: CallNext[Any, Sequence[Prompt]]
     ) -> Sequence[Prompt]:
         looker = self._looker()
-        return [prompt for prompt in await call_next(context) if self._may(looker, "prompt", prompt.name)]
+        return [p for p in await call_next(context) if self._may(looker, "prompt", p.name, p)]
 
     async def on_call_tool(
         self,
@@ -134,13 +137,20 @@ class Gate(Middleware):
         if tool is None:
             await self._denied(Call("tools/call", name, _no_such_tool(name), arguments))
             raise ToolError(_not_yours(name), log_level=logging.DEBUG)
-        operation = call_of(name, _tool(tool).read_only, tool.parameters, arguments)
+        operation = call_of_tool(tool, arguments)
         decision = self._decide(operation)
-        call = Call("tools/call", name, decision, arguments, changes=not operation.read_only)
+        call = Call(
+            "tools/call",
+            name,
+            decision,
+            arguments,
+            changes=not operation.read_only,
+            upstream=upstream_of(tool),
+        )
         if not decision.allowed:
             await self._denied(call)
             self._ask_for_consent(decision, self._decide(operation, self._consented()))
-            raise ToolError(_refusal(decision, self._decide(_tool(tool))), log_level=logging.DEBUG)
+            raise ToolError(_refusal(decision, self._decide(of_tool(tool))), log_level=logging.DEBUG)
         return cast(ToolResult, await self._run(call, context, lambda call: told(call_next(call))))
 
     async def on_read_resource(
@@ -149,64 +159,71 @@ class Gate(Middleware):
         call_next: CallNext[Any, ResourceResult],
     ) -> ResourceResult:
         uri = str(context.message.uri)
-        decision = await self._decide_resource(uri)
+        decision, upstream = await self._decide_resource(uri)
+        call = Call("resources/read", uri, decision, upstream=upstream)
         if not decision.allowed:
-            await self._denied(Call("resources/read", uri, decision))
-            self._ask_for_consent(decision, await self._decide_resource(uri, self._consented()))
+            await self._denied(call)
+            self._ask_for_consent(decision, (await self._decide_resource(uri, self._consented()))[0])
             raise NotFoundError(f"Unknown resource: {uri!r}")  # exactly like a missing one
-        return cast(
-            ResourceResult, await self._run(Call("resources/read", uri, decision), context, call_next)
-        )
+        return cast(ResourceResult, await self._run(call, context, call_next))
 
     async def on_get_prompt(
         self, context: MiddlewareContext[mt.GetPromptRequestParams], call_next: CallNext[Any, PromptResult]
     ) -> PromptResult:
         name = context.message.name
-        operation = Operation("prompt", name)
-        decision = self._decide(operation)
+        decision, upstream = await self._decide_prompt(name)
+        call = Call("prompts/get", name, decision, upstream=upstream)
         if not decision.allowed:
-            await self._denied(Call("prompts/get", name, decision))
-            self._ask_for_consent(decision, self._decide(operation, self._consented()))
+            await self._denied(call)
+            self._ask_for_consent(decision, (await self._decide_prompt(name, self._consented()))[0])
             raise NotFoundError(f"Unknown prompt: {name!r}")
-        return cast(PromptResult, await self._run(Call("prompts/get", name, decision), context, call_next))
+        return cast(PromptResult, await self._run(call, context, call_next))
 
     async def on_request(self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Any:
         if context.method != "completion/complete":
             return await call_next(context)
-        kind, name = _completed(context.message)
-        decision = await self._decide_completion(kind, name)
+        kind, name = completed(context.message)
+        decided = self._decide_resource if kind == "resource" else self._decide_prompt
+        decision, upstream = await decided(name)
+        call = Call("completion/complete", name, decision, upstream=upstream)
         if not decision.allowed:
-            await self._denied(Call("completion/complete", name, decision))
-            self._ask_for_consent(decision, await self._decide_completion(kind, name, self._consented()))
+            await self._denied(call)
+            self._ask_for_consent(decision, (await decided(name, self._consented()))[0])
             # Asked for as a name that nothing has: the answer is a missing one's, in every version.
             nothing = {**context.message, "ref": {"type": "ref/prompt", "name": ""}}
             return await call_next(context.copy(message=nothing))
-        return await self._run(Call("completion/complete", name, decision), context, call_next)
+        return await self._run(call, context, call_next)
 
     def _decide(self, operation: Operation, principal: Principal | None = None) -> Decision:
         """For whoever asks now, or for `principal`."""
         return decide(self._policy(), principal or self._request().principal, operation, self._denies())
 
-    async def _decide_resource(self, uri: str, principal: Principal | None = None) -> Decision:
-        """By its own name, and by the template's that would answer: what is listed decides."""
-        decision = self._decide(Operation("resource", uri), principal)
-        if not decision.allowed or await self._mcp.get_resource(uri) is not None:
-            return decision
+    async def _decide_resource(self, uri: str, principal: Principal | None = None) -> tuple[Decision, str]:
+        """By its own name, and by the template's that would answer: what is listed decides.
+
+        With the name of the upstream that has it, or "".
+        """
+        resource = await self._mcp.get_resource(uri)
+        if resource is not None:
+            return self._decide(of("resource", uri, resource), principal), upstream_of(resource)
         template = await self._mcp.get_resource_template(uri)
         if template is None:
-            return decision
-        by_template = self._decide(Operation("resource", template.uri_template), principal)
-        if not by_template.allowed:
-            return by_template
-        return replace(decision, spaces=decision.spaces & by_template.spaces)
+            return self._decide(Operation("resource", uri), principal), ""
+        upstream = upstream_of(template)
+        by_template = self._decide(of("resource", template.uri_template, template), principal)
+        decision = self._decide(of("resource", uri, template), principal)
+        if not decision.scopes_needed and by_template.scopes_needed:
+            return by_template, upstream  # of an upstream: it is the template that a scope names
+        if not (decision.allowed and by_template.allowed):
+            return by_template if decision.allowed else decision, upstream
+        return replace(decision, spaces=decision.spaces & by_template.spaces), upstream
 
-    async def _decide_completion(self, kind: Kind, name: str, principal: Principal | None = None) -> Decision:
-        if kind == "resource":
-            return await self._decide_resource(name, principal)
-        return self._decide(Operation("prompt", name), principal)
+    async def _decide_prompt(self, name: str, principal: Principal | None = None) -> tuple[Decision, str]:
+        prompt = await self._mcp.get_prompt(name)
+        return self._decide(of("prompt", name, prompt), principal), upstream_of(prompt)
 
-    def _may(self, looker: Principal, kind: Kind, name: str) -> bool:
-        return self._decide(Operation(kind, name), looker).allowed
+    def _may(self, looker: Principal, kind: Kind, name: str, component: FastMCPComponent) -> bool:
+        return self._decide(of(kind, name, component), looker).allowed
 
     def _consented(self) -> Principal:
         """Whoever asks now, as if they had consented to everything they can: at their ceiling."""
@@ -230,8 +247,10 @@ class Gate(Middleware):
     async def _tool(self, name: str) -> Tool | None:
         """The tool, for its class and its arguments' defaults; own tools never change while we run."""
         known = self._tools.get(name)
-        if known is None and (found := await self._mcp.get_tool(name)) is not None:
-            known = self._tools[name] = found
+        if known is None:
+            known = await self._mcp.get_tool(name)
+            if known is not None and not isinstance(known, UpstreamTool):
+                self._tools[name] = known
         return known
 
     async def _run(self, call: Call, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Any:
@@ -255,10 +274,6 @@ class Gate(Middleware):
         return ToolError(unavailable.public, log_level=logging.DEBUG)
 
 
-def _tool(tool: Tool) -> Operation:
-    return Operation("tool", tool.name, bool(tool.annotations and tool.annotations.read_only_hint))
-
-
 def _with_limits(tool: Tool, decision: Decision) -> Tool:
     """The tool as this caller may use it: its limits are told where the model looks."""
     if not decision.limits:
@@ -280,12 +295,3 @@ def _not_yours(name: str) -> str:
 
 def _no_such_tool(name: str) -> Decision:
     return Decision(False, Operation("tool", name), (), frozenset(), (), ("no tool of this name",))
-
-
-def _completed(message: Any) -> tuple[Kind, str]:
-    """What a completion is for: (kind, URI template or prompt name). Unknown shapes name nothing."""
-    ref = message.get("ref") if isinstance(message, Mapping) else getattr(message, "ref", None)
-    fields = ref if isinstance(ref, Mapping) else getattr(ref, "__dict__", {})
-    if fields.get("type") == "ref/prompt":
-        return "prompt", str(fields.get("name", ""))
-    return "resource", str(fields.get("uri", ""))

@@ -14,11 +14,11 @@ from app.access.jwks import KeySet
 from app.audit.log import AuditLog
 from app.doors.home import home
 from app.doors.http import App
+from app.operations import known
 from app.pages.connect import lan_snippets, tunnel_snippets
 from app.pages.facts import Sources, ToolText, gather
 from app.pages.grants import Grants
 from app.pages.home import Address
-from app.policy.check import Tool
 from app.policy.file import PolicyFile
 from app.principal import Door, Principal
 from app.settings import Settings
@@ -91,7 +91,7 @@ async def listed_tools(server: FastMCP) -> tuple[ToolText, ...]:
     listed = await server.list_tools(run_middleware=False)
     return tuple(
         ToolText(
-            Tool(tool.name, bool(tool.annotations and tool.annotations.read_only_hint), tool.parameters),
+            known(tool),
             tool.title or "",
             tool.description or "",
         )

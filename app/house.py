@@ -19,6 +19,7 @@ from app.principal import LAN
 from app.settings import Settings
 from app.store.denies import KillSwitch
 from app.store.engine import Database
+from app.upstreams.upstream import Upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class House:
     tunnel: App | None
     observer: Observer
     keys: KeySet | None
+    upstreams: tuple[Upstream, ...]
 
 
 @dataclass(frozen=True, slots=True)

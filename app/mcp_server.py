@@ -6,13 +6,18 @@ they move.
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import fastmcp
 from fastmcp import FastMCP
+from fastmcp.server.completions import CompletionHandler
+from fastmcp.server.providers import Provider
 from fastmcp.tools import Tool
 from fastmcp.utilities.versions import VersionSpec
+from mcp.server import Server
 
 from app import __version__
 
@@ -20,6 +25,7 @@ INSTRUCTIONS = (
     "The Brain keeps notes. `search` finds them, `fetch` reads one, `create_note` and `append_note` write. "
     "Deleting can be undone, every change is kept. `whoami` says what you may use."
 )
+WITHOUT_NOTES = "The tools of several MCP servers. `whoami` says what you may use."
 
 
 class _NoState:
@@ -30,12 +36,16 @@ class _NoState:
 
 
 class BrainServer(FastMCP):
-    """Tools that were added to it are found without asking providers, versions and sessions."""
+    """Tools that were added to it are found without asking providers, versions and sessions.
+
+    `others`: finds tools that come and go, as those of upstreams do.
+    """
 
     _state_store = _NoState()  # type: ignore[assignment]
 
     def __init__(self, name: str, **options: Any) -> None:
         self._own_tools: dict[str, Tool] = {}
+        self.others: Callable[[str], Tool | None] = lambda _: None
         super().__init__(name, **options)
 
     async def get_tool(self, name: str, version: VersionSpec | None = None) -> Tool | None:
@@ -43,7 +53,7 @@ class BrainServer(FastMCP):
             return await super().get_tool(name, version)
         own = self._own_tools.get(name) or await self.local_provider.get_tool(name)
         if own is None:
-            return await super().get_tool(name)
+            return self.others(name) or await super().get_tool(name)
         self._own_tools[name] = own
         return own
 
@@ -64,3 +74,29 @@ def new_server() -> BrainServer:
         cache_ttl=1,
         cache_scope="private",
     )
+
+
+@contextlib.asynccontextmanager
+async def lowlevel(server: FastMCP) -> AsyncIterator[tuple[Server[Any], Any]]:
+    """The SDK's server inside a FastMCP object, and the state of its lifespan, which is entered."""
+    low = server._mcp_server
+    async with low.lifespan(low) as state:
+        yield low, state
+
+
+def is_own(server: FastMCP, name: str) -> bool:
+    """Whether a tool of this name was added to the server itself."""
+    return any(
+        isinstance(one, Tool) and one.name == name for one in server._local_provider._components.values()
+    )
+
+
+def completion_handler(server: FastMCP) -> CompletionHandler | None:
+    return server._completion_handler
+
+
+def mount(server: FastMCP, others: Provider, find: Callable[[str], Tool | None]) -> None:
+    """Tools that come and go, behind those of `server` itself."""
+    server.add_provider(others)
+    if isinstance(server, BrainServer):
+        server.others = find

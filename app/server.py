@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import uvicorn
 import uvloop
 from fastmcp import FastMCP
-from mcp_types import ToolAnnotations
 
 from app.access.jwks import KeySet
 from app.audit.events import Event, policy_event
@@ -31,20 +30,23 @@ from app.doors.lan import LanDoor
 from app.doors.paths import Paths, at, page
 from app.doors.rates import Attempts, limited
 from app.doors.sockets import listen
+from app.doors.streamed import Streamed
 from app.doors.wire import Http1
-from app.gate import Gate, Whoami
+from app.furnishing import furnish
+from app.gate import Gate
 from app.home import Parts, home_page, listed_tools
 from app.house import House, Shared, who_asks
 from app.mcp_server import new_server
-from app.notes import tools as note_tools
+from app.neighbours import neighbours
 from app.notes.ids import uuid7
-from app.notes.models import NoteStore
+from app.operations import known
 from app.policy.check import Tool
 from app.policy.file import PolicyFile
 from app.settings import Settings
 from app.store.audit import SqlAudit, sealing_key
 from app.store.denies import KillSwitch, SqlDenies
 from app.store.open import open_store
+from app.upstreams.file import read_upstreams
 
 if TYPE_CHECKING:
     from app.authorization import Inner
@@ -109,8 +111,12 @@ async def build(
             step_up=refusals.step_up if refusals else None,
             lists_ceiling=settings.oauth_list == "ceiling",
         )
-        furnish(server, store.notes, gate, settings.base_url)
-        http = server.http_app(path="/mcp", stateless_http=True, json_response=True)
+        found = read_upstreams(settings.upstreams_file)
+        furnish(server, store.notes, gate, settings.base_url, notes=found.brain)
+        others = neighbours(settings, server, found, request=request, report=report, now=now)
+        plain = server.http_app(path="/mcp", stateless_http=True, json_response=True)
+        streaming = server.http_app(path="/mcp", stateless_http=True)
+        mcp_path = at("/mcp", Streamed(plain, streaming, others.has))
         keys: KeySet | None = None
         limit, count = settings.rate_limit, observer.count
         inner: Inner | None = None
@@ -123,8 +129,8 @@ async def build(
         parts = Parts(server, policy, kill_switch, audit, store.database, lambda: keys, now)
         root = home_page(parts, settings, grants=inner.grants.facts if inner else None)
         paths = {
-            "/mcp": at("/mcp", http),
-            "/mcp/": at("/mcp", http),
+            "/mcp": mcp_path,
+            "/mcp/": mcp_path,
             "/healthz": page(health.healthz),
             "/": inner.grants.app(root) if inner else root,
         }
@@ -133,7 +139,9 @@ async def build(
             "/readyz": page(health.readyz(lambda: store.database.rows("SELECT 1", {}))),
             "/metrics": page(health.metrics(observer.text)),
         }
-        apps = [http]
+        if others.jwks is not None:
+            lan_paths["/jwks"] = others.jwks
+        apps = [plain, streaming]
         if settings.transport == "sse":
             sse = server.http_app(transport="sse")
             lan_paths |= {"/sse": sse, "/messages/": sse}
@@ -161,33 +169,16 @@ async def build(
         )
         for app in apps:
             await stack.enter_async_context(app.router.lifespan_context(app))
-        yield House(server, gate, lan, tunnel, observer, keys)
+        await stack.enter_async_context(others.running())
+        yield House(server, gate, lan, tunnel, observer, keys, others.upstreams)
 
 
-def furnish(server: FastMCP, store: NoteStore, gate: Gate, base_url: str) -> None:
-    """The Brain's tools, and the gate in front of everything that `server` has."""
-    server.add_middleware(gate)
-    note_tools.register(server, store, gate.caller, base_url)
-
-    @server.tool(
-        name="whoami",
-        title="Who am I here",
-        description="Who you are to this server, which scopes you have, and which tools you may call.",
-        annotations=ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False),
-    )
-    async def whoami() -> Whoami:
-        return await gate.whoami()
-
-
-async def catalogue() -> tuple[Tool, ...]:
-    """Every tool that a policy can name, without a database."""
+async def catalogue(*, notes: bool = True) -> tuple[Tool, ...]:
+    """Every tool of our own that a policy can name, without a database."""
     server, nothing = new_server(), cast(Any, None)
     gate = Gate(server, request=nothing, policy=nothing, denies=nothing, recorder=nothing)
-    furnish(server, nothing, gate, "")
-    return tuple(
-        Tool(tool.name, bool(tool.annotations and tool.annotations.read_only_hint), tool.parameters)
-        for tool in await server.list_tools(run_middleware=False)
-    )
+    furnish(server, nothing, gate, "", notes=notes)
+    return tuple(known(tool) for tool in await server.list_tools(run_middleware=False))
 
 
 def new_note_id(now: Callable[[], float]) -> str:

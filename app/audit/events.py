@@ -72,6 +72,19 @@ def sign_in_event(who: Principal, request_id: str, cf_ray: str) -> Event:
     )
 
 
+def upstream_event(name: str, changes: str, *, withheld: bool) -> Event:
+    """Tools or prompts of an upstream are not as they were; `withheld` until the operator accepts them."""
+    return Event(
+        door="",
+        operation="upstream/change",
+        name=name,
+        decision="refuse" if withheld else "allow",
+        principal=f"upstream {name}",
+        reason=f"{'withheld ' if withheld else ''}{changes}"[:2000],
+        status=403 if withheld else 200,
+    )
+
+
 def command_event(who: str, command: str, name: str, code: int) -> Event:
     """A command of the operator `who` on this machine, and its exit code: 0 when it did what it was told."""
     return Event(

@@ -36,13 +36,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One list entry's use. `method` is the MCP method; `changes`: it may do more than read."""
+    """One list entry's use. `method` is the MCP method; `changes`: it may do more than read.
+
+    `upstream`: whose it is, if it is not ours.
+    """
 
     method: str
     name: str
     decision: Decision
     arguments: Mapping[str, Any] | None = None
     changes: bool = False
+    upstream: str = ""
 
 
 class Recorder:
@@ -135,7 +139,7 @@ class Recorder:
             args_sha256="" if arguments is None else digest(arguments),
             args="" if arguments is None else self._kept(call.name, arguments),
             rules=decision.rules,
-            reason="; ".join(decision.reasons),
+            reason="; ".join(_reasons(call)),
             status=status,
             ms=0.0 if began is None else round((self._clock() - began) * 1000, 3),
         )
@@ -145,6 +149,13 @@ class Recorder:
             return ""
         named = {key: _cut(value) for key, value in arguments.items() if f"{name}.{key}" in self._keep_args}
         return json.dumps(named, sort_keys=True, default=str) if named else ""
+
+
+def _reasons(call: Call) -> tuple[str, ...]:
+    """Why, and of an allowed call also which upstream it went to."""
+    if not call.upstream or not call.decision.allowed:
+        return call.decision.reasons
+    return (f"upstream {call.upstream}", *call.decision.reasons)
 
 
 def digest(arguments: Mapping[str, Any]) -> str:

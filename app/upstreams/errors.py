@@ -1,0 +1,85 @@
+"""Why an upstream gave no answer: sentences for whoever called, and nothing of the upstream's own words."""
+
+from __future__ import annotations
+
+import logging
+
+import httpx2
+import mcp_types as mt
+from mcp.shared.exceptions import MCPError
+
+from app.errors import AppError
+
+log = logging.getLogger("brain.upstreams")
+
+# JSON-RPC codes that our HTTP transport answers with in the place of an upstream that did not.
+UNREACHABLE = -32097
+UNUSABLE = -32096
+FLOODS = "it floods us with messages"
+# A question in the middle of a call cannot be passed on: there is no saying whose call it belongs to.
+NOT_ASKED = "Questions are passed on since protocol 2026-07-28."
+WHY = "x-why"  # header of such an answer: the words, for whoever looks at the status alone
+
+
+class UpstreamDown(AppError):
+    code = "upstream_down"
+    status = 503
+
+
+class UpstreamBusy(AppError):
+    code = "upstream_busy"
+    status = 503
+
+
+class UpstreamTimeout(AppError):
+    code = "upstream_timeout"
+    status = 504
+
+
+class UpstreamBroken(AppError):
+    code = "upstream_broken"
+    status = 502
+
+
+class UpstreamRefused(AppError):
+    """The upstream's own error, in its own words without its credentials."""
+
+    code = "upstream_refused"
+    status = 200
+
+
+def down(name: str, why: str) -> UpstreamDown:
+    return UpstreamDown(
+        f"The upstream `{name}` does not answer at the moment: {why or 'it was not reached yet'}. "
+        "It is tried again by itself; everything else here works."
+    )
+
+
+def in_words(problem: MCPError) -> str:
+    if problem.error.code in (UNREACHABLE, UNUSABLE):
+        return problem.error.message
+    if problem.error.code == mt.CONNECTION_CLOSED:
+        return "it closed the connection"
+    if problem.error.code == mt.REQUEST_TIMEOUT:
+        return "it did not answer in time"
+    return f"it refuses to speak with us (error {problem.error.code})"
+
+
+def busy(name: str) -> UpstreamBusy:
+    return UpstreamBusy(f"The upstream `{name}` has too many calls at once. Try again soon.")
+
+
+def why_of(problem: BaseException) -> str:
+    """In words for anybody; the detail is in the log."""
+    if isinstance(problem, AppError):
+        return problem.public
+    if isinstance(problem, MCPError):
+        return in_words(problem)
+    if isinstance(problem, httpx2.HTTPStatusError):
+        return problem.response.headers.get(WHY) or f"it answers HTTP {problem.response.status_code}"
+    if isinstance(problem, TimeoutError):
+        return "it did not start in time"
+    if isinstance(problem, BaseExceptionGroup):
+        return why_of(problem.exceptions[0])
+    log.debug("an upstream broke", exc_info=problem)
+    return "the connection broke off"

@@ -1,0 +1,151 @@
+"""All upstreams as one provider of FastMCP: lists from memory, look-ups in a table, no upstream asked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import mcp_types as mt
+from fastmcp.prompts import Prompt
+from fastmcp.resources import Resource, ResourceTemplate
+from fastmcp.server.completions import CompletionHandler, CompletionReference, CompletionValues
+from fastmcp.server.providers import Provider
+from fastmcp.tools import Tool
+from fastmcp.utilities.versions import VersionSpec
+
+from app.upstreams import components
+from app.upstreams.components import (
+    Behind,
+    Told,
+    UpstreamPrompt,
+    UpstreamResource,
+    UpstreamTemplate,
+    UpstreamTool,
+)
+from app.upstreams.listing import Definition, Listing
+from app.upstreams.upstream import Upstream
+
+log = logging.getLogger("brain.upstreams")
+
+C = TypeVar("C", UpstreamTool, UpstreamResource, UpstreamTemplate, UpstreamPrompt)
+
+
+class Mounted(Provider):
+    """`taken`: names of tools that are somebody else's already; whoever comes later does not get them."""
+
+    def __init__(self, upstreams: Sequence[Upstream], told: Told, taken: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._behind = tuple(Behind(upstream, told) for upstream in upstreams)
+        self._taken = taken
+        self._made_of: tuple[Listing, ...] = ()
+        self._tools: dict[str, UpstreamTool] = {}
+        self._resources: dict[str, UpstreamResource] = {}
+        self._templates: dict[str, UpstreamTemplate] = {}
+        self._prompts: dict[str, UpstreamPrompt] = {}
+
+    def tool(self, name: str) -> UpstreamTool | None:
+        self._look()
+        return self._tools.get(name)
+
+    def completions(self, others: CompletionHandler | None) -> CompletionHandler:
+        """What an upstream has is completed by it; `others` complete the rest."""
+
+        async def handler(
+            ref: CompletionReference, argument: mt.CompletionArgument, context: mt.CompletionContext | None
+        ) -> CompletionValues:
+            self._look()
+            if isinstance(ref, mt.PromptReference):
+                if (prompt := self._prompts.get(ref.name)) is not None:
+                    there = ref.model_copy(update={"name": prompt._there})
+                    return await prompt._behind.complete(there, argument, context)
+            elif (template := self._templates.get(ref.uri)) is not None:
+                uri = template._behind.names.uri_there(ref.uri)
+                return await template._behind.complete(ref.model_copy(update={"uri": uri}), argument, context)
+            answer: Any = None if others is None else others(ref, argument, context)
+            values: CompletionValues = await answer if hasattr(answer, "__await__") else answer
+            return values
+
+        return handler
+
+    async def _list_tools(self) -> Sequence[Tool]:
+        self._look()
+        return list(self._tools.values())
+
+    async def _get_tool(self, name: str, version: VersionSpec | None = None) -> Tool | None:
+        return self.tool(name)
+
+    async def _list_resources(self) -> Sequence[Resource]:
+        self._look()
+        return list(self._resources.values())
+
+    async def _get_resource(self, uri: str, version: VersionSpec | None = None) -> Resource | None:
+        self._look()
+        return self._resources.get(uri)
+
+    async def _list_resource_templates(self) -> Sequence[ResourceTemplate]:
+        self._look()
+        return list(self._templates.values())
+
+    async def _get_resource_template(
+        self, uri: str, version: VersionSpec | None = None
+    ) -> ResourceTemplate | None:
+        self._look()
+        return next((one for one in self._templates.values() if one.matches(uri) is not None), None)
+
+    async def _list_prompts(self) -> Sequence[Prompt]:
+        self._look()
+        return list(self._prompts.values())
+
+    async def _get_prompt(self, name: str, version: VersionSpec | None = None) -> Prompt | None:
+        self._look()
+        return self._prompts.get(name)
+
+    def _look(self) -> None:
+        """Makes the components anew for what an upstream lists anew."""
+        now = tuple(behind.upstream.visible() for behind in self._behind)
+        if len(now) == len(self._made_of) and all(map(_same, now, self._made_of)):
+            return
+        self._made_of = now
+        self._tools = self._of("tools", components.tool, lambda one: one.name, self._taken)
+        self._prompts = self._of("prompts", components.prompt, lambda one: one.name)
+        self._resources = self._of("resources", components.resource, lambda one: str(one.uri))
+        self._templates = self._of("templates", components.template, lambda one: one.uri_template)
+
+    def _of(
+        self,
+        kind: str,
+        make: Callable[[Behind, Definition], C],
+        key: Callable[[C], str],
+        taken: Callable[[str], bool] = lambda _: False,
+    ) -> dict[str, C]:
+        found: dict[str, C] = {}
+        for behind, listing in zip(self._behind, self._made_of, strict=True):
+            left_out = []
+            for one in getattr(listing, kind).values():
+                if kind in ("resources", "templates") and not _addressable(behind, one):
+                    continue
+                try:
+                    made = make(behind, one)
+                except ValueError:  # pydantic: what it says of itself is no tool, prompt or resource
+                    left_out.append(str(one.get("name", "")))
+                    continue
+                if taken(key(made)) or key(made) in found:
+                    left_out.append(key(made))
+                else:
+                    found[key(made)] = made
+            _say(behind.entry.name, kind, left_out)
+        return found
+
+
+def _same(one: Listing, other: Listing) -> bool:
+    return one is other
+
+
+def _addressable(behind: Behind, one: Definition) -> bool:
+    return behind.names.can_be(one.get("uri") or one.get("uriTemplate") or "")
+
+
+def _say(name: str, kind: str, left_out: Iterable[str]) -> None:
+    if named := ", ".join(list(left_out)[:20]):
+        log.warning("upstream %s: %s that are somebody else's name, or unusable: %s", name, kind, named)

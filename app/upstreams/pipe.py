@@ -1,0 +1,198 @@
+"""JSON-RPC over the two pipes of a process: one line a message, many requests at once.
+
+A Dispatcher of the SDK without its streams and models in between: they cost as much as a call itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import count
+from typing import Any
+
+import anyio
+import mcp_types as mt
+from mcp.shared.dispatcher import CallOptions, Dispatcher, OnNotify, OnNotifyIntercept, OnRequest, ProgressFnT
+from mcp.shared.exceptions import MCPError
+from mcp.shared.transport_context import TransportContext
+
+from app.upstreams.errors import FLOODS, NOT_ASKED
+from app.upstreams.inflow import Inflow
+
+log = logging.getLogger("brain.upstreams")
+
+FULL = 256 * 1024  # bytes that wait to be read by the process before we wait too
+
+
+class Pipe(Dispatcher[TransportContext]):
+    """`gone` says how the process ended, once its output has. `why`: how this ended, once it has."""
+
+    def __init__(
+        self,
+        name: str,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        clock: Callable[[], float],
+        gone: Callable[[], Awaitable[str]],
+    ) -> None:
+        self._name, self._reader, self._writer, self._clock, self._gone = name, reader, writer, clock, gone
+        self._numbers = count(1)
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._reports: dict[int, ProgressFnT] = {}
+        self._told: set[asyncio.Task[None]] = set()
+        self._inflow = Inflow(clock())
+        self._garbage = 0
+        self.why = ""
+
+    async def send_raw_request(
+        self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None
+    ) -> dict[str, Any]:
+        if self.why:
+            raise _closed()
+        options, number = opts or {}, next(self._numbers)
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        if (report := options.get("on_progress")) is not None:
+            self._reports[number] = report
+            params = {**(params or {}), "_meta": {**(params or {}).get("_meta", {}), "progressToken": number}}
+        message = {"jsonrpc": "2.0", "id": number, "method": method}
+        try:
+            async with asyncio.timeout(options.get("timeout")):
+                await self._send(message if params is None else {**message, "params": params})
+                return await answer
+        except TimeoutError:
+            self._cancel(number, options)
+            raise MCPError(code=mt.REQUEST_TIMEOUT, message=f"{method} timed out") from None
+        except asyncio.CancelledError:
+            self._cancel(number, options)
+            raise
+        finally:
+            self._waiting.pop(number, None)
+            self._reports.pop(number, None)
+
+    async def notify(
+        self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None
+    ) -> None:
+        message = {"jsonrpc": "2.0", "method": method}
+        await self._send(message if params is None else {**message, "params": params})
+
+    async def run(
+        self,
+        on_request: OnRequest,
+        on_notify: OnNotify,
+        on_notify_intercept: OnNotifyIntercept | None = None,
+        *,
+        task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Until its output ends, or says what it must not."""
+        told = on_notify_intercept or (lambda method, params: True)
+        task_status.started()
+        try:
+            while not self.why:
+                self.why = await self._next(told)
+        finally:
+            self.why = self.why or "the connection was ended"
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(_closed())
+
+    async def _next(self, told: OnNotifyIntercept) -> str:
+        """One line; why there will be no more, or nothing."""
+        try:
+            line = await self._reader.readuntil(b"\n")
+        except asyncio.IncompleteReadError:
+            return await self._gone()
+        except asyncio.LimitOverrunError:
+            return "it sent a larger message than its entry allows"
+        try:
+            said = json.loads(line)
+        except (ValueError, RecursionError):
+            said = None
+        messages = said if isinstance(said, list) else [said]  # protocol 2025-03-26 has batches
+        asked = [self._take(message, told) for message in messages]
+        if not all(asked):
+            await asyncio.sleep(0)  # whoever talks all the time must not keep the loop
+            if self._inflow.overflows(self._clock()):
+                return FLOODS
+        return ""
+
+    def _take(self, message: Any, told: OnNotifyIntercept) -> bool:
+        """Whether it was asked for."""
+        if not isinstance(message, dict):
+            if not self._garbage:
+                log.warning("upstream %s writes to standard output what is not MCP", self._name)
+            self._garbage += 1
+            return False
+        method, number = message.get("method"), message.get("id")
+        if method is None:
+            return self._resolve(number, message)
+        if isinstance(number, str | int):
+            self._refuse(number, method)
+        elif isinstance(method, str):
+            params = message.get("params")
+            params = params if isinstance(params, dict) else {}
+            if method == "notifications/progress":
+                self._progress(params)
+            told(method, params)
+        return False
+
+    def _resolve(self, number: Any, message: dict[str, Any]) -> bool:
+        answer = self._waiting.get(number) if isinstance(number, int) else None
+        if answer is None or answer.done():
+            return False
+        result, error = message.get("result"), message.get("error")
+        if isinstance(result, dict):
+            answer.set_result(result)
+        elif isinstance(error, dict) and isinstance(error.get("code"), int):
+            text = str(error.get("message", ""))
+            answer.set_exception(MCPError(code=error["code"], message=text, data=error.get("data")))
+        else:
+            answer.set_exception(MCPError(code=mt.PARSE_ERROR, message="neither result nor error"))
+        return True
+
+    def _progress(self, params: Mapping[str, Any]) -> None:
+        token, done, total = params.get("progressToken"), params.get("progress"), params.get("total")
+        report = self._reports.get(token) if isinstance(token, int) else None
+        if report is None or not isinstance(done, int | float):
+            return
+        words = params.get("message")
+        total = total if isinstance(total, int | float) else None
+        work = report(done, total, words if isinstance(words, str) else None)
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        self._told.add(task)
+        task.add_done_callback(self._heard)
+
+    def _heard(self, task: asyncio.Task[None]) -> None:
+        self._told.discard(task)
+        if not task.cancelled():
+            task.exception()  # a client that is gone
+
+    def _refuse(self, number: str | int, method: str) -> None:
+        """It asks us: whether we live, or something that there is nobody to answer."""
+        error = {"code": mt.METHOD_NOT_FOUND, "message": NOT_ASKED}
+        answer: dict[str, Any] = {"result": {}} if method == "ping" else {"error": error}
+        self._write({"jsonrpc": "2.0", "id": number, **answer})
+
+    def _cancel(self, number: int, options: CallOptions) -> None:
+        if options.get("cancel_on_abandon", True):
+            params = {"requestId": number, "reason": "nobody waits for it any more"}
+            self._write({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
+
+    async def _send(self, message: Mapping[str, Any]) -> None:
+        self._write(message)
+        if self._writer.transport.get_write_buffer_size() > FULL:
+            await self._writer.drain()
+
+    def _write(self, message: Mapping[str, Any]) -> None:
+        if not self._writer.transport.is_closing():
+            self._writer.write(_encode(message).encode() + b"\n")
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=str).encode
+
+
+def _closed() -> MCPError:
+    return MCPError(code=mt.CONNECTION_CLOSED, message="the connection is closed")

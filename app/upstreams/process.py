@@ -1,0 +1,130 @@
+"""An upstream as a process of its own: MCP on its standard input and output, its errors in our log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import cast
+
+from app.upstreams import launch
+from app.upstreams.credentials import Credentials, located
+from app.upstreams.entries import Command
+from app.upstreams.errors import UpstreamDown
+from app.upstreams.inflow import Inflow
+from app.upstreams.pipe import Pipe
+from app.upstreams.redaction import Redactor
+
+log = logging.getLogger("brain.upstreams")
+
+LAUNCH = str(Path(launch.__file__))
+GRACE = 1.0  # seconds from the end of its input to SIGTERM, and from there to SIGKILL
+STDERR_LINE = 2000  # characters of a line in our log
+STDERR_BURST, STDERR_PER_SECOND = 100, 20.0
+PAUSE = 0.05  # between two looks at standard error once it says too much
+CHUNK = 64 * 1024
+
+
+@contextlib.asynccontextmanager
+async def process(
+    name: str, command: Command, given: Credentials, folder: Path, *, most: int, clock: Callable[[], float]
+) -> AsyncIterator[Pipe]:
+    """Starts it, and ends it with everything that it has started. `most`: bytes of one message.
+
+    Raises UpstreamDown when it cannot be started.
+    """
+    try:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-I", "-S", LAUNCH, str(command.memory_mb)),
+            *command.words,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=dict(given.env),
+            cwd=located(folder, command.cwd),
+            start_new_session=True,
+            limit=most,
+        )
+    except OSError as problem:
+        raise UpstreamDown(f"its program cannot be started: {problem.strerror}") from None
+    stdin = cast(asyncio.StreamWriter, child.stdin)
+    stdout, stderr = cast(asyncio.StreamReader, child.stdout), cast(asyncio.StreamReader, child.stderr)
+    pipe = Pipe(name, stdout, stdin, clock=clock, gone=lambda: _exit(child))
+    logging_it = asyncio.create_task(_log(name, stderr, Redactor(given.secrets), clock))
+    try:
+        yield pipe
+    finally:
+        await asyncio.shield(asyncio.ensure_future(_end(child, stdin, logging_it, patient=not pipe.why)))
+
+
+async def _log(
+    name: str, stderr: asyncio.StreamReader, redactor: Redactor, clock: Callable[[], float]
+) -> None:
+    """Standard error, line by line, without credentials; what is too much is read and left out."""
+    inflow, rest, silent = Inflow(clock(), STDERR_BURST, STDERR_PER_SECOND), b"", False
+    while chunk := await stderr.read(CHUNK):
+        *lines, rest = (rest + chunk).split(b"\n")
+        rest = rest[-STDERR_LINE:]
+        for line in lines:
+            if inflow.overflows(clock()):
+                if not silent:
+                    log.warning("upstream %s: says too much on standard error; some of it is left out", name)
+                silent = True
+                await asyncio.sleep(PAUSE)
+                break
+            silent = False
+            text = redactor.text(line.decode(errors="replace"))[:STDERR_LINE]
+            log.info("upstream %s: %s", name, "".join(c if c.isprintable() else " " for c in text))
+
+
+async def _exit(child: asyncio.subprocess.Process) -> str:
+    """The end of its output is mostly the end of itself."""
+    await _gone(child)
+    code = child.returncode
+    if code is None:
+        return "it closed its output"
+    return f"its process ended by signal {-code}" if code < 0 else f"its process ended with exit code {code}"
+
+
+async def _end(
+    child: asyncio.subprocess.Process,
+    stdin: asyncio.StreamWriter,
+    logging_it: asyncio.Task[None],
+    *,
+    patient: bool,
+) -> None:
+    """Its input ends; a second later it is asked to go, with its children, and a second later it is gone.
+
+    One that misbehaved is not asked.
+    """
+    stdin.close()
+    if patient:
+        await _gone(child)
+        if child.returncode is None:
+            _signal(child, signal.SIGTERM)
+            await _gone(child)
+    _signal(child, signal.SIGKILL)
+    await _gone(child)
+    logging_it.cancel()
+    await asyncio.gather(logging_it, return_exceptions=True)
+    # Somebody whom it started, and who left its group, may hold a pipe open.
+    child._transport.close()  # type: ignore[attr-defined]
+
+
+async def _gone(child: asyncio.subprocess.Process) -> None:
+    """Waits for its end, not longer than GRACE. Process.wait() waits for the ends of its pipes too."""
+    until = asyncio.get_running_loop().time() + GRACE
+    while child.returncode is None and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - no event tells of it
+        await asyncio.sleep(0.01)
+
+
+def _signal(child: asyncio.subprocess.Process, number: int) -> None:
+    """To the whole group: it is a session of its own, and its number is the leader's."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, number)

@@ -1,0 +1,143 @@
+"""An upstream over HTTP: the SDK's transports, on an HTTP client that keeps to the entry's bounds."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamable_http_client
+
+from app import __version__
+from app.upstreams.credentials import Credentials
+from app.upstreams.entries import Url
+from app.upstreams.errors import UNREACHABLE, WHY
+from app.upstreams.posts import Posts
+
+CONNECT_SECONDS = 10.0
+LEAVE_SECONDS = 1.0  # for the DELETE that ends a session
+IDLE_SECONDS = 300.0  # without a word on a stream
+STREAM_TIMES = 16  # a stream of progress and one answer may be so many times as large as an answer
+
+
+class Cut(httpx2.StreamError):
+    """A body that broke off, or that we stopped reading."""
+
+
+@contextlib.asynccontextmanager
+async def posts(target: Url, given: Credentials, *, seconds: float, most: int) -> AsyncIterator[Posts]:
+    """For the newest protocol."""
+    timeouts = httpx2.Timeout(CONNECT_SECONDS, read=max(seconds, IDLE_SECONDS)).as_dict()
+    async with Bounded(httpx2.AsyncHTTPTransport(limits=LIMITS), most) as transport:
+        yield Posts(target.url, transport, _headers(given), timeouts)
+
+
+@contextlib.asynccontextmanager
+async def web(
+    target: Url, given: Credentials, *, seconds: float, most: int
+) -> AsyncIterator[tuple[Any, Any]]:
+    """The two streams that the SDK reads and writes, for the older protocols. `seconds` for a call,
+    `most` bytes of an answer."""
+
+    def client(
+        headers: dict[str, str] | None = None,
+        timeout: httpx2.Timeout | None = None,
+        auth: httpx2.Auth | None = None,
+    ) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(
+            transport=Bounded(httpx2.AsyncHTTPTransport(limits=LIMITS), most),
+            headers=_headers(given),
+            timeout=httpx2.Timeout(CONNECT_SECONDS, read=max(seconds, IDLE_SECONDS)),
+            follow_redirects=False,
+            trust_env=False,  # no proxy, and no .netrc of ours
+        )
+
+    async with contextlib.AsyncExitStack() as stack:
+        if target.transport == "sse":
+            streams = await stack.enter_async_context(
+                sse_client(target.url, sse_read_timeout=IDLE_SECONDS, httpx_client_factory=client)
+            )
+        else:
+            http = await stack.enter_async_context(client())
+            streams = await stack.enter_async_context(
+                streamable_http_client(target.url, http_client=http, max_sse_event_size=most)
+            )
+        yield streams
+
+
+LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=60.0)
+
+
+class Bounded(httpx2.AsyncBaseTransport):
+    """One request that fails is one answer that says so: the SDK would let it end the whole connection."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport, most: int) -> None:
+        self._inner, self._most = inner, most
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if request.method == "DELETE":
+            request.extensions = {**request.extensions, "timeout": httpx2.Timeout(LEAVE_SECONDS).as_dict()}
+        try:
+            response = await self._inner.handle_async_request(request)
+        except httpx2.TransportError as problem:
+            return _instead(UNREACHABLE, _in_words(problem))
+        if response.status_code in (401, 403):
+            await response.aclose()
+            return _instead(UNREACHABLE, f"it refuses our credential (HTTP {response.status_code})")
+        if response.status_code >= 500 or response.status_code == 429:
+            await response.aclose()
+            return _instead(UNREACHABLE, f"it answers HTTP {response.status_code}")
+        streaming = response.headers.get("content-type", "").lower().startswith("text/event-stream")
+        if request.method == "POST":
+            most = self._most * STREAM_TIMES if streaming else self._most
+            response.stream = Counted(response.stream, most)  # type: ignore[arg-type]
+        elif request.method == "GET":
+            response.stream = Counted(response.stream, None)  # type: ignore[arg-type]
+        return response
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class Counted(httpx2.AsyncByteStream):
+    """A body of `most` bytes at most; None: a stream without an end. Raises Cut, and nothing else."""
+
+    def __init__(self, inner: httpx2.AsyncByteStream, most: int | None) -> None:
+        self._inner, self._most = inner, most
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        seen = 0
+        try:
+            async for chunk in self._inner:
+                seen += len(chunk)
+                if self._most is not None and seen > self._most:
+                    raise Cut("it sent a larger answer than its entry allows")
+                yield chunk
+        except httpx2.TransportError as problem:
+            raise Cut(_in_words(problem)) from None
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def _headers(given: Credentials) -> dict[str, str]:
+    return {"User-Agent": f"brain-mcp/{__version__}", **given.headers}
+
+
+def _instead(code: int, message: str) -> httpx2.Response:
+    """The SDK takes a JSON-RPC error from the body of a refusal."""
+    error = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}
+    return httpx2.Response(
+        502, headers={"content-type": "application/json", WHY: message}, content=json.dumps(error).encode()
+    )
+
+
+def _in_words(problem: httpx2.TransportError) -> str:
+    if isinstance(problem, httpx2.ConnectTimeout | httpx2.ConnectError):
+        return "it cannot be reached"
+    if isinstance(problem, httpx2.TimeoutException):
+        return "it did not answer in time"
+    return "the connection broke off"
