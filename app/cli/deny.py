@@ -41,16 +41,16 @@ def run_deny(args: argparse.Namespace, settings: Settings) -> int:
         await SqlDenies(store.database).add(who, at=clock(), by=operator())
 
     with_store(settings, add)
-    _warn_of_unknown(who)
+    _warn_of_unknown(who, settings)
     _say(args, {"denied": who}, f"{who} is shut off. Take it back with: brain undeny {who}")
     return 0
 
 
-def _warn_of_unknown(who: str) -> None:
+def _warn_of_unknown(who: str, settings: Settings) -> None:
     """A name that nothing has is shut off all the same: it may be there tomorrow."""
     if not who.startswith("tool:"):
         return
-    name, known = who.removeprefix("tool:"), [tool.name for tool in known_tools()]
+    name, known = who.removeprefix("tool:"), [tool.name for tool in known_tools(settings)]
     if name not in known:
         close = difflib.get_close_matches(name, known, 1)
         hint = f"; did you mean tool:{close[0]}?" if close else ""

@@ -23,6 +23,7 @@ NOUNS = {
     "undeny": "deny",
     "audit": "audit",
     "oauth": "oauth",
+    "upstreams": "upstreams",
     "access": "access",
     "backup": "backup",
     "restore": "backup",

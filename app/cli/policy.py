@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from app.cli import policy_changes
 from app.cli.database import with_store
 from app.cli.policy_files import Usage as Usage  # other commands know it from here
-from app.cli.policy_files import known_tools, read
-from app.policy.check import Tool, check
-from app.policy.decide import call_of, decide
+from app.cli.policy_files import known_tools, not_seen, read
+from app.policy.check import Finding, Tool, check
+from app.policy.decide import decide
 from app.policy.denies import NONE, Denies, denies
 from app.policy.explain import as_json, explain
 from app.policy.parse import PolicyInvalid
@@ -54,7 +53,7 @@ def register(nouns: Any) -> None:
 def run_check(args: argparse.Namespace, settings: Settings) -> int:
     path: Path = args.file or settings.policy_file
     try:
-        found = [asdict(finding) for finding in check(read(path), known_tools())]
+        found = [_told(finding) for finding in check(read(path), known_tools(settings), not_seen(settings))]
     except PolicyInvalid as invalid:
         found = [{"level": "error", "place": "", "what": problem} for problem in invalid.problems]
     errors = [finding for finding in found if finding["level"] == "error"]
@@ -67,11 +66,15 @@ def run_check(args: argparse.Namespace, settings: Settings) -> int:
     return 1 if errors else 0
 
 
+def _told(finding: Finding) -> dict[str, Any]:
+    return {"level": finding.level, "place": finding.place, "what": finding.what}
+
+
 def run_explain(args: argparse.Namespace, settings: Settings) -> int:
     policy = read(args.file) if args.file else _in_force(settings)
     shut_off = NONE if args.file else _shut_off(settings)
-    tool = _tool(args.tool)
-    call = call_of(tool.name, tool.read_only, tool.schema, args.args and _arguments(args.args))
+    tool = _tool(args.tool, settings)
+    call = tool.call(args.args and _arguments(args.args))
     groups = frozenset(group for group in args.groups.split(",") if group)
     principal = principal_named(args.who, groups)
     if principal.kind == "service" and not principal.id.endswith(".access"):
@@ -84,8 +87,8 @@ def run_explain(args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _tool(name: str) -> Tool:
-    tools = {tool.name: tool for tool in known_tools()}
+def _tool(name: str, settings: Settings) -> Tool:
+    tools = {tool.name: tool for tool in known_tools(settings)}
     if name not in tools:
         raise Usage(f"no tool is named {name}; there are: {', '.join(sorted(tools))}")
     return tools[name]

@@ -56,7 +56,7 @@ def register(verbs: Any) -> None:
 
 def run_test(args: argparse.Namespace, settings: Settings) -> int:
     path: Path = args.file or settings.policy_file
-    results = cases.run_cases(read_named(path), known_tools())
+    results = cases.run_cases(read_named(path), known_tools(settings))
     failed = sum(not result.ok for result in results)
     if args.json:
         told = [cases.as_json(result) for result in results]
@@ -70,8 +70,8 @@ def run_test(args: argparse.Namespace, settings: Settings) -> int:
     return 1 if failed else 0
 
 
-def run_diff(args: argparse.Namespace, _settings: Settings) -> int:
-    changes = diff.diff(read_named(args.old), read_named(args.new), _operations())
+def run_diff(args: argparse.Namespace, settings: Settings) -> int:
+    changes = diff.diff(read_named(args.old), read_named(args.new), _operations(settings))
     if args.json:
         print(json.dumps([asdict(change) for change in changes], indent=2, ensure_ascii=False))
     else:
@@ -82,7 +82,7 @@ def run_diff(args: argparse.Namespace, _settings: Settings) -> int:
 def run_shadow(args: argparse.Namespace, settings: Settings) -> int:
     since = None if args.since is None else milliseconds(clock() - seconds(args.since, "--since"))
     policy = read_named(args.file)
-    done = shadow.replay(policy, records(settings, since), known_tools(), _templates(), digest=digest)
+    done = shadow.replay(policy, records(settings, since), known_tools(settings), _templates(), digest=digest)
     if args.json:
         print(json.dumps(asdict(done), indent=2, ensure_ascii=False))
     else:
@@ -102,9 +102,9 @@ def records(settings: Settings, since: int | None) -> Iterable[Mapping[str, Any]
     return with_store(settings, read)
 
 
-def _operations() -> tuple[Operation, ...]:
-    """All that the Brain lists."""
-    tools = [Operation("tool", tool.name, tool.read_only) for tool in known_tools()]
+def _operations(settings: Settings) -> tuple[Operation, ...]:
+    """All that is listed here."""
+    tools = [tool.operation() for tool in known_tools(settings)]
     return (*tools, *(Operation("resource", template) for template in _templates()))
 
 

@@ -9,6 +9,8 @@ from app.errors import AppError
 from app.policy.check import Tool
 from app.policy.parse import PolicyInvalid, parse
 from app.policy.rules import Policy
+from app.settings import Settings
+from app.upstreams.file import read_upstreams, seen_tools, unseen
 
 
 class Usage(AppError):
@@ -31,7 +33,17 @@ def read_named(path: Path) -> Policy:
         raise PolicyInvalid(f"{path}: {problem}" for problem in invalid.problems) from None
 
 
-def known_tools() -> tuple[Tool, ...]:
+def known_tools(settings: Settings | None = None) -> tuple[Tool, ...]:
+    """The Brain's, and with `settings` those that upstreams have shown so far. Raises UpstreamsInvalid."""
     from app.server import catalogue  # loads the MCP framework: not for every command
 
-    return asyncio.run(catalogue())
+    if settings is None:
+        return asyncio.run(catalogue())
+    found = read_upstreams(settings.upstreams_file)
+    own = asyncio.run(catalogue(notes=found.brain))
+    return (*own, *seen_tools(settings.data_dir, found, {tool.name for tool in own}))
+
+
+def not_seen(settings: Settings) -> tuple[str, ...]:
+    """What the names of those upstreams' tools begin with that were never reached yet."""
+    return unseen(settings.data_dir, read_upstreams(settings.upstreams_file))

@@ -1,0 +1,110 @@
+"""`brain upstreams`: who is behind the doors beside the Brain, one more of them, and their changes."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from typing import Any
+
+from app.cli import upstreams_add
+from app.cli.policy_files import Usage, read
+from app.policy.check import unusable
+from app.policy.rules import NO_POLICY
+from app.settings import Settings
+from app.upstreams.entries import Entry
+from app.upstreams.file import kept_of, read_upstreams, tools_of
+from app.upstreams.kept import Kept, KeptFile
+from app.upstreams.names import Names
+from app.upstreams.pins import withheld
+
+
+def register(nouns: Any) -> None:
+    about = "other MCP servers behind the same doors; without a verb: each with state, latency and tools"
+    noun = nouns.add_parser("upstreams", help="other MCP servers behind the same doors", description=about)
+    noun.add_argument("--json", action="store_true", help="as JSON")
+    noun.set_defaults(run=run_list)
+    verbs = noun.add_subparsers(metavar="VERB")
+    upstreams_add.register(verbs)
+    what = "let in what appeared or changed at a pinned upstream; counts within a second"
+    accepting = verbs.add_parser("accept", help=what, description=what)
+    accepting.add_argument("who", metavar="NAME")
+    accepting.add_argument("--json", action="store_true", help="as JSON")
+    accepting.set_defaults(run=run_accept, on_record="upstreams/accept")
+
+
+def run_list(args: argparse.Namespace, settings: Settings) -> int:
+    """Asks each of them now. 1 when one does not answer."""
+    found = read_upstreams(settings.upstreams_file)
+    policy = read(settings.policy_file) if settings.policy_file.exists() else NO_POLICY
+    told = []
+    for entry, answer in zip(found.entries, asyncio.run(_ask_all(settings, found.entries)), strict=True):
+        kept = kept_of(settings.data_dir, entry.name)
+        listed = answer.listing or (kept.seen if kept else None)
+        tools = tuple(tools_of(entry, listed)) if listed else ()
+        told.append(
+            {
+                "name": entry.name,
+                "kind": entry.kind,
+                "state": "up" if answer.listing else "down",
+                "why": answer.why,
+                "latency_ms": answer.ms,
+                "tools": [tool.name for tool in tools],
+                "nobody_can_use": list(unusable(policy, tools)),
+                "withheld": _withheld(entry, kept) if kept else [],
+            }
+        )
+    if args.json:
+        print(json.dumps({"brain": found.brain, "upstreams": told}, indent=2, ensure_ascii=False))
+    elif not told:
+        print(f"No upstreams in {settings.upstreams_file}. Add one: brain upstreams add NAME …")
+    else:
+        for one in told:
+            _say(one)
+    return 1 if any(one["state"] == "down" for one in told) else 0
+
+
+def run_accept(args: argparse.Namespace, settings: Settings) -> int:
+    entry = _entry(settings, args.who)
+    kept = kept_of(settings.data_dir, entry.name)
+    if kept is None:
+        raise Usage(f"{entry.name} was never reached, so there is nothing to accept")
+    names = _withheld(entry, kept)
+    if names:
+        KeptFile(settings.data_dir, entry.name, lambda: 0.0).write(Kept(kept.seen, kept.seen.digests()))
+    if args.json:
+        print(json.dumps({"accepted": names}))
+    elif names:
+        print(f"Accepted of {entry.name}: {', '.join(names)}")
+    else:
+        print(f"Nothing of {entry.name} is withheld.")
+    return 0
+
+
+async def _ask_all(settings: Settings, entries: tuple[Entry, ...]) -> list[upstreams_add.Answer]:
+    return await asyncio.gather(*(upstreams_add.ask(settings, entry) for entry in entries))
+
+
+def _entry(settings: Settings, name: str) -> Entry:
+    entries = {entry.name: entry for entry in read_upstreams(settings.upstreams_file).entries}
+    if name not in entries:
+        raise Usage(f"no upstream is named {name}; there are: {', '.join(entries) or 'none'}")
+    return entries[name]
+
+
+def _withheld(entry: Entry, kept: Kept) -> list[str]:
+    """Names as they are here."""
+    if not entry.pin:
+        return []
+    names = Names(entry)
+    held = withheld(kept.accepted, kept.seen.digests())
+    return sorted(names.name(one.partition(" ")[2]) for one in held)
+
+
+def _say(one: dict[str, Any]) -> None:
+    state = f"up, {one['latency_ms']:.0f} ms" if one["state"] == "up" else f"DOWN: {one['why']}"
+    print(f"{one['name']} ({one['kind']}): {state}; {len(one['tools'])} tools")
+    if one["nobody_can_use"]:
+        print(f"  nobody can use yet: {', '.join(one['nobody_can_use'])}")
+    if one["withheld"]:
+        print(f"  withheld until `brain upstreams accept {one['name']}`: {', '.join(one['withheld'])}")

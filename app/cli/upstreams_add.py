@@ -1,0 +1,156 @@
+"""`brain upstreams add`: asks a server for its tools, writes its entry, and says what the policy needs."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from app.cli.policy_files import Usage
+from app.settings import Settings
+from app.upstreams.entries import Entry, name_problem, parse
+from app.upstreams.errors import why_of
+from app.upstreams.file import append, read_upstreams, tools_of
+from app.upstreams.kept import Kept, KeptFile
+from app.upstreams.link import Place, link, lists
+from app.upstreams.listing import Listing, listing
+from app.upstreams.names import Names
+from app.upstreams.upstream import START_SECONDS
+
+_PYTHON = re.compile(r".+\.py:[A-Za-z_]\w*")
+TO = "http://… or https://…; FILE.py:NAME for a FastMCP object; or a program and its arguments, after --"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`listing` None: none came, and `why`."""
+
+    listing: Listing | None
+    ms: float | None = None
+    why: str = ""
+
+
+def register(verbs: Any) -> None:
+    what = "ask a server for its tools, write its entry, and say what the policy needs"
+    adding = verbs.add_parser("add", help=what, description=what)
+    adding.add_argument("who", metavar="NAME", help="what it is called here; its tools become NAME_tool")
+    adding.add_argument("to", nargs="+", metavar="TO", help=TO)
+    adding.add_argument("--bearer-env", metavar="VARIABLE", help="of a URL: the variable with its token")
+    adding.add_argument("--bearer-file", metavar="FILE", help="of a URL: the file with its token")
+    adding.add_argument(
+        "--env", action="append", default=[], metavar="VARIABLE", help="of a program: pass this one on to it"
+    )
+    adding.add_argument("--cwd", metavar="FOLDER", help="of a program: where it runs")
+    adding.add_argument("--pin", action="store_true", help="withhold later changes until they are accepted")
+    adding.add_argument("--json", action="store_true", help="as JSON")
+    adding.set_defaults(run=run_add, on_record="upstreams/add")
+
+
+def run_add(args: argparse.Namespace, settings: Settings) -> int:
+    """1, and nothing written, when the server does not answer."""
+    if (problem := name_problem(args.who)) is not None:
+        raise Usage(f"{args.who}: {problem}")
+    if args.who in {entry.name for entry in read_upstreams(settings.upstreams_file).entries}:
+        raise Usage(f"{args.who} is in {settings.upstreams_file} already; take another name")
+    section = _section(args)
+    entry = parse(f"version = 1\n{section}").entries[0]
+    answer = asyncio.run(ask(settings, entry))
+    if answer.listing is None:
+        raise Usage(f"{args.who} does not answer: {answer.why}. Nothing was written.")
+    append(settings.upstreams_file, section)
+    kept = Kept(answer.listing, answer.listing.digests())
+    KeptFile(settings.data_dir, entry.name, time.monotonic).write(kept)
+    lines = suggestion(entry, answer.listing)
+    if args.json:
+        tools = [tool.name for tool in tools_of(entry, answer.listing)]
+        print(json.dumps({"file": str(settings.upstreams_file), "tools": tools, "policy": lines}, indent=2))
+        return 0
+    print(f"{settings.upstreams_file}: [upstream.{entry.name}] added, {len(answer.listing.tools)} tools.")
+    print(f"Nobody sees them until {settings.policy_file} names them, for example:\n")
+    print(lines)
+    print("Take out what nobody should do, give the scopes to people, and restart the server.")
+    return 0
+
+
+async def ask(settings: Settings, entry: Entry) -> Answer:
+    """Connects as the server would, and leaves again."""
+    place = Place(settings.upstreams_file.parent, os.environ, time.monotonic)
+    try:
+        async with contextlib.AsyncExitStack() as stack, asyncio.timeout(START_SECONDS):
+            stack.enter_context(_quiet())
+            connected = await stack.enter_async_context(link(entry, place))
+            began = time.perf_counter()
+            found = listing(await lists(connected.session))
+            return Answer(found, round((time.perf_counter() - began) * 1000, 1))
+    except (Exception, BaseExceptionGroup) as problem:
+        return Answer(None, why=why_of(problem))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What an upstream says on standard error is not the answer."""
+    log = logging.getLogger("brain.upstreams")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
+def suggestion(entry: Entry, found: Listing) -> str:
+    """Two scopes: what says that it only reads, and the rest. Its word is a hint here, no more."""
+    names = Names(entry)
+    reads: list[str] = []
+    rest: list[str] = []
+    for name, one in found.tools.items():
+        says_so = bool(one.get("annotations", {}).get("readOnlyHint"))
+        (reads if says_so else rest).append(names.name(name))
+    parts = []
+    for what, words, tools in (("read", "Read with", reads), ("write", "Change things with", rest)):
+        if tools:
+            fields = [f'[scopes."{entry.name}:{what}"]', f'description = "{words} {entry.name}"']
+            fields.append(f"tools = {json.dumps(tools)}")
+            parts.append("\n".join(fields))
+    for kind, key in (("resources", names.uri), ("prompts", names.name)):
+        if named := [key(one) for one in getattr(found, kind)] + [
+            names.uri(one) for one in (found.templates if kind == "resources" else ())
+        ]:
+            parts.append(f'[scopes."{entry.name}:{kind}"]\n{kind} = {json.dumps(named)}')
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(args: argparse.Namespace) -> str:
+    words: list[str] = args.to
+    lines = [f"[upstream.{args.who}]"]
+    if len(words) == 1 and words[0].startswith(("http://", "https://")):
+        lines.append(f"url = {_toml(words[0])}")
+        lines += [f"bearer_env = {_toml(args.bearer_env)}"] if args.bearer_env else []
+        lines += [f"bearer_file = {_toml(_whole(args.bearer_file))}"] if args.bearer_file else []
+    elif len(words) == 1 and _PYTHON.fullmatch(words[0]):
+        lines.append(f"python = {_toml(_whole(words[0]))}")
+    else:
+        lines.append(f"command = [{', '.join(map(_toml, words))}]")
+        lines += [f"cwd = {_toml(_whole(args.cwd))}"] if args.cwd else []
+        passed = ", ".join(f"{name} = {{ env = {_toml(name)} }}" for name in args.env)
+        lines += [f"env = {{ {passed} }}"] if passed else []
+    lines += ["pin = true"] if args.pin else []
+    return "\n".join(lines) + "\n"
+
+
+def _whole(path: str) -> str:
+    """Relative to where the command is given; the file's own are relative to the file."""
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def _toml(text: str) -> str:
+    """A basic string of TOML; JSON's escapes are TOML's too."""
+    return json.dumps(text, ensure_ascii=False)
