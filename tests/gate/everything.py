@@ -22,9 +22,9 @@ ITEM = "item://7"
 PROMPTS = ("poem", "secret_poem")
 
 
-def everything() -> tuple[FastMCP, list[str]]:
+def everything(ran: list[str] | None = None) -> tuple[FastMCP, list[str]]:
     """The server, and the names of what it ran, in order."""
-    mcp, ran = new_server(), list[str]()
+    mcp, ran = new_server(), list[str]() if ran is None else ran
     for name in TOOLS:
         _add_tool(mcp, name, ran)
     for uri in RESOURCES:

@@ -24,12 +24,17 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PEOPLE = (ALICE, "bob@example.com", NIGHTLY)
 NO_TOOL = "not a tool that you may use"
+UP_TEMPLATE, UP_ITEM = "item://up/{number}", "item://up/7"
+UP_RESOURCES = {"data://up/public": "data://public", "secret://up/one": "secret://one"}
 BRAIN = ("search", "create_note", "delete_note")
 SCOPES = ("mcp:tools:read", "mcp:tools:write", "own:a", "own:b", "*")
 PATTERNS = {
-    "tools": ("look", "delete_*", "admin_reset", "unmarked", "*", "delete_note"),
-    "resources": ("data://public", "secret://*", TEMPLATE, "item://*", "note://*", "*"),
-    "prompts": ("poem", "secret_*", "*"),
+    "tools": ("look", "delete_*", "admin_reset", "unmarked", "*", "delete_note", "up_*", "up_look"),
+    "resources": (
+        *("data://public", "secret://*", TEMPLATE, "item://*", "note://*", "*"),
+        *("data://up/public", UP_TEMPLATE, "item://up/*"),
+    ),
+    "prompts": ("poem", "secret_*", "*", "up_*", "up_poem"),
 }
 
 own_scopes = st.fixed_dictionaries(
@@ -67,6 +72,7 @@ async def test_what_is_listed_is_what_runs(
     await tools_run_as_listed(all_of_it, caller)
     await resources_run_as_listed(all_of_it, caller)
     await prompts_run_as_listed(all_of_it, caller)
+    await what_is_of_an_upstream_runs_as_listed(all_of_it, caller)
 
 
 async def tools_run_as_listed(everything: Everything, caller: Caller) -> None:
@@ -82,7 +88,7 @@ async def tools_run_as_listed(everything: Everything, caller: Caller) -> None:
 
 
 async def resources_run_as_listed(everything: Everything, caller: Caller) -> None:
-    listed = await caller.names("resource")
+    listed = await caller.names("resource") - UP_RESOURCES.keys()
     template = TEMPLATE in await caller.names("template")
     everything.ran.clear()
     for uri in (*RESOURCES, ITEM):
@@ -96,7 +102,7 @@ async def resources_run_as_listed(everything: Everything, caller: Caller) -> Non
 
 
 async def prompts_run_as_listed(everything: Everything, caller: Caller) -> None:
-    listed = await caller.names("prompt")
+    listed = {name for name in await caller.names("prompt") if not name.startswith("up_")}
     everything.ran.clear()
     for name in PROMPTS:
         await caller.ask("prompts/get", name=name)
@@ -105,6 +111,40 @@ async def prompts_run_as_listed(everything: Everything, caller: Caller) -> None:
     for name in PROMPTS:
         await caller.complete({"type": "ref/prompt", "name": name}, "theme")
     assert everything.ran == [f"complete {name}" for name in PROMPTS if name in listed]
+
+
+async def what_is_of_an_upstream_runs_as_listed(everything: Everything, caller: Caller) -> None:
+    ran = everything.strangers
+    ran.clear()
+    tools = await caller.names("tool")
+    for name in TOOLS:
+        said = text_of(await caller.call(f"up_{name}", n=2))
+        assert (NO_TOOL in said) is (f"up_{name}" not in tools)
+    assert ran == [f"up {name}" for name in TOOLS if f"up_{name}" in tools]
+    ran.clear()
+    resources, templates = await caller.names("resource"), await caller.names("template")
+    for uri in (*UP_RESOURCES, UP_ITEM):
+        await caller.ask("resources/read", uri=uri)
+    assert set(ran) - {f"up {ITEM}"} == {
+        f"up {there}" for here, there in UP_RESOURCES.items() if here in resources
+    }
+    assert f"up {ITEM}" not in ran or UP_TEMPLATE in templates
+    ran.clear()
+    prompts = await caller.names("prompt")
+    for name in PROMPTS:
+        await caller.ask("prompts/get", name=f"up_{name}")
+    assert set(ran) == {f"up {name}" for name in PROMPTS if f"up_{name}" in prompts}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_what_no_scope_names_of_an_upstream_is_not_there(all_of_it: Everything, version: str) -> None:
+    all_of_it.policy("[lan]\nscopes = ['*']\n[[rule]]\nany_person = true\nscopes = ['*']")
+    for door in ("lan", "tunnel"):
+        caller = all_of_it.caller(version, door)
+        await what_is_of_an_upstream_runs_as_listed(all_of_it, caller)
+        assert all_of_it.strangers == []
+        kinds = [await caller.names(kind) for kind in ("tool", "resource", "template", "prompt")]
+        assert not [name for names in kinds for name in names if name.startswith("up_") or "://up/" in name]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -135,9 +175,9 @@ async def test_lists_and_calls_are_what_decide_says(all_of_it: Everything) -> No
         caller = all_of_it.caller(VERSIONS[-1], door)
         said = {name for name in TOOLS if decide(policy, who, Operation("tool", name, name in READS)).allowed}
         assert await caller.names("tool") & set(TOOLS) == said
-        assert await caller.names("resource") == {
+        assert await caller.names("resource") & set(RESOURCES) == {
             uri for uri in RESOURCES if decide(policy, who, Operation("resource", uri)).allowed
         }
-        assert await caller.names("prompt") == {
+        assert await caller.names("prompt") & set(PROMPTS) == {
             name for name in PROMPTS if decide(policy, who, Operation("prompt", name)).allowed
         }
