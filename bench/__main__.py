@@ -8,7 +8,7 @@ import sys
 
 import fastmcp
 
-from bench import audit, doors, identity, notes, oauth, policy, start
+from bench import audit, doors, identity, notes, oauth, policy, start, upstreams
 from bench.doors import Line
 
 
@@ -30,6 +30,8 @@ def main() -> None:
     print(audit_table(*asyncio.run(audit.measure())))
     _say("the OAuth server")
     print(oauth_table(asyncio.run(oauth.measure())))
+    _say("upstreams")
+    print(upstreams_table(asyncio.run(upstreams.measure())))
     _say("notes")
     print(notes_table(notes.run()))
     rate, size = notes.long_notes()
@@ -94,6 +96,19 @@ def oauth_table(found: oauth.Measured) -> str:
         f"\n{table}\n\nA call with a bearer: {by_bearer.cpu_us:,.0f} CPU µs, {by_bearer.rps:,.0f} req/s; "
         f"with an assertion, in turns: {by_access.cpu_us:,.0f} and {by_access.rps:,.0f}. "
         f"CPU {found.cpu_ratio:.2f} ×, req/s {by_bearer.rps / by_access.rps:.2f} ×."
+    )
+
+
+def upstreams_table(found: upstreams.Measured) -> str:
+    ways = [f"| {w.kind} | {w.direct_ms:.2f} | {w.through_ms:.2f} | {w.ratio:.2f} × |" for w in found.ways]
+    table = _table("| a call of an upstream | without us, ms | through us, ms | ratio |", ways)
+    alone, many = found.many
+    well = found.misbehaving["well"]
+    rows = [f"| {mode} | {p99:.1f} | {p99 / well:.2f} × |" for mode, p99 in found.misbehaving.items()]
+    return (
+        f"\n{table}\n\n{many.name}: a call of our own takes {many.p50_ms:.2f} ms, alone {alone.p50_ms:.2f}: "
+        f"{many.p50_ms / alone.p50_ms:.2f} ×.\n\n"
+        f"{_table('| an upstream that is called meanwhile | p99 of our own, ms | ratio |', rows)}"
     )
 
 
