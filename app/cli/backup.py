@@ -94,10 +94,11 @@ def run_restore(args: argparse.Namespace, settings: Settings) -> int:
     sentences = [f"Restored {done.copy.notes} notes from {args.file}."]
     if kept:
         sentences.append(f"The database of before is kept as {kept}.")
-    if kept and done.from_backup:
+    if done.from_backup:
+        why = "It could not be read in full" if kept else "There was no database"
         sentences.append(
-            f"It could not be read in full: {', '.join(done.from_backup)} are those of the backup. "
-            "Deny and revoke again what was closed since."
+            f"{why}, so {', '.join(done.from_backup)} are those of the backup: see `brain deny` and "
+            "`brain oauth grants`, and close again what was closed since."
         )
     _print(args, values, " ".join(sentences))
     return 0

@@ -65,6 +65,13 @@ def keep_newest(folder: Path, count: int) -> int:
     return len(old)
 
 
+# A note that this project has not written: it would fail wherever it is read.
+_ODD = """SELECT 1 FROM notes WHERE typeof(key) <> 'integer' OR length(id) <> 36 OR typeof(title) <> 'text'
+          OR typeof(space) <> 'text' OR typeof(version) <> 'integer' OR NOT json_valid(tags)
+          OR typeof(created_at) NOT IN ('real', 'integer') OR typeof(updated_at) NOT IN ('real', 'integer')
+          LIMIT 1"""
+
+
 def check(file: Path) -> Copy:
     """Reads the whole copy once. Raises BackupRefused if it is damaged or not a Brain's."""
     try:
@@ -72,9 +79,10 @@ def check(file: Path) -> Copy:
             verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
             broken_key = connection.execute("PRAGMA foreign_key_check").fetchone()
             notes = connection.execute("SELECT count(*) FROM notes WHERE deleted_at IS NULL").fetchone()[0]
+            odd = connection.execute(_ODD).fetchone()
     except sqlite3.Error as error:
         raise BackupRefused(f"{file} is not a Brain database.", detail=str(error)) from None
-    if verdict != "ok" or broken_key:
+    if verdict != "ok" or broken_key or odd:
         raise BackupRefused(f"{file} is damaged. Use another backup.", detail=str(verdict))
     return Copy(notes, file.stat().st_size)
 

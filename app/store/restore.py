@@ -20,7 +20,7 @@ from app.errors import AppError
 from app.store.backup import BackupRefused, Copy, back_up, check, copy_whole
 from app.store.engine import BUSY_MS, StoreUnusable
 from app.store.fulltext import EMPTY_INDEX, INDEX_LIVE
-from app.store.schema import ensure_schema, found_schema
+from app.store.schema import ensure_schema, found_schema, only_ours
 from app.store.tables import audit, audit_head, denies, metadata
 
 # What the doors know, in groups that go together. All other tables hold notes.
@@ -69,18 +69,31 @@ def restore(source: Path, database: Path, *, now: float) -> Restored:
 
 
 def _prepare(source: Path, new: Path) -> Copy:
-    """A copy of the backup, whole and at the schema of this version."""
+    """The rows of the backup in tables of our own making: nothing else of a file that anybody may have
+    written is taken over, and nothing in it runs."""
+    raw = new.with_name(f"{new.name}.raw")
     try:
-        os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        copy_whole(source, new)
-        if found_schema(new) is None:
+        os.close(os.open(raw, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        copy_whole(source, raw)
+        only_ours(raw)
+        if found_schema(raw) is None:
             raise BackupRefused(f"{source} holds no notes. Name a file of `brain backup`.")
+        ensure_schema(raw)
+        check(raw)
         ensure_schema(new)
+        with _both(new, raw) as connection:
+            for table in metadata.tables:
+                _replace(connection, table)
+            connection.execute(INDEX_LIVE)
+        with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode=DELETE")  # one file is the whole of it
         return check(new)
     except sqlite3.Error:
         raise BackupRefused(
             f"{source} is not a usable SQLite database. Name a file of `brain backup`."
         ) from None
+    finally:
+        raw.unlink(missing_ok=True)
 
 
 def _name_for_before(database: Path, now: float) -> Path | None:
@@ -137,6 +150,7 @@ def _both(into: Path, other: Path) -> Iterator[sqlite3.Connection]:
     try:
         with closing(sqlite3.connect(into, isolation_level=None, timeout=BUSY_MS / 1000, uri=True)) as both:
             both.execute("PRAGMA synchronous=FULL")
+            both.execute("PRAGMA trusted_schema=OFF")
             both.execute("ATTACH ? AS other", (f"{other.absolute().as_uri()}?mode=ro",))
             # Foreign keys stay off: both sides have been checked, and the order of the tables is free.
             both.execute("BEGIN IMMEDIATE")

@@ -10,10 +10,11 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.pool import StaticPool
 
 from app.store.engine import StoreUnusable, prepare_file, sync_engine, writing
 from app.store.fulltext import CREATE_INDEX
@@ -62,6 +63,30 @@ def found_schema(path: Path) -> str | None:
         ) from None
     finally:
         connection.close()
+
+
+def only_ours(path: Path) -> None:
+    """Raises StoreUnusable for a file with a trigger, a view or a virtual table that this project does not
+    make: it would run when the file is used. Looked at before anything else is done with such a file."""
+    with closing(sqlite3.connect(":memory:")) as ours:
+        engine = create_engine("sqlite://", creator=lambda: ours, poolclass=StaticPool)
+        with engine.begin() as connection:
+            create_schema(connection)
+        known = dict(ours.execute(_OBJECTS).fetchall())
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as theirs:
+        for name, what in theirs.execute(_OBJECTS):
+            if known.get(name) != what:
+                raise StoreUnusable(
+                    f"The file has something of its own in it, {str(name)[:60]!r}, that no `brain backup` "
+                    "writes. Use another file."
+                )
+
+
+# By name: what kind it is; and what it does, unless it is a plain table or an index, whose rows alone count.
+_OBJECTS = """SELECT name, CASE
+                WHEN type IN ('view', 'trigger') OR sql LIKE 'CREATE VIRTUAL%' THEN type || ' ' || sql
+                ELSE type END
+              FROM sqlite_master WHERE name NOT LIKE 'sqlite~_%' ESCAPE '~'"""
 
 
 def create_schema(connection: Connection) -> None:

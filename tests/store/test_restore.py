@@ -147,7 +147,40 @@ async def test_a_restore_of_something_else_changes_nothing(
     assert sorted(path.name for path in file.parent.iterdir()) == ["brain.db"]
 
 
-async def a_damaged_one(file: Path, tmp_path: Path, brain: Callable[..., int], *, table: str) -> None:
+ITS_OWN = {
+    "a trigger": "CREATE TRIGGER t AFTER INSERT ON denies BEGIN DELETE FROM denies; END",
+    "a view": "CREATE VIEW mine AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x FROM n) SELECT * FROM n",
+    "a table": "CREATE TABLE mine (x)",
+    "another trigger by the name of ours": """CREATE TRIGGER notes_fts_text AFTER INSERT ON notes BEGIN
+        DELETE FROM denies; END""",
+    "a virtual table": "CREATE VIRTUAL TABLE mine USING fts5(x)",
+    "a view by the name of a table": "CREATE VIEW note_links AS SELECT 1 AS note_key, 'x' AS target",
+    "an odd note": """INSERT INTO notes (key, id, space, title, folded, tags, version, changed, created_at,
+        updated_at) VALUES (99, 'x', 'main', 't', 't', '{not json', 1, 99, 'yesterday', 1)""",
+}
+
+
+@pytest.mark.parametrize("own", ITS_OWN)
+@pytest.mark.parametrize("there", ["a database", "none", "a damaged one"])
+async def test_a_backup_with_something_of_its_own_in_it_is_refused(
+    file: Path, tmp_path: Path, brain: Callable[..., int], own: str, there: str
+) -> None:
+    await a_damaged_one(file, tmp_path, brain, table="note_texts", damaged=there == "a damaged one")
+    copy = tmp_path / "copy.db"
+    if "by the name" in own:
+        do(copy, "DROP TRIGGER notes_fts_text" if "trigger" in own else "DROP TABLE note_links")
+    do(copy, ITS_OWN[own])
+    if there == "none":
+        for path in file.parent.glob("brain.db*"):
+            path.unlink()
+    before = {path.name: path.read_bytes() for path in file.parent.iterdir()}
+    assert brain("restore", copy) in (1, 2)
+    assert {path.name: path.read_bytes() for path in file.parent.iterdir()} == before
+
+
+async def a_damaged_one(
+    file: Path, tmp_path: Path, brain: Callable[..., int], *, table: str, damaged: bool = True
+) -> None:
     """A database with a backup beside it, and then with a page of `table` that nobody can read."""
     store = await open_store(file, now=Clock(), new_id=counting_ids())
     await add(store, "Before")
@@ -155,6 +188,8 @@ async def a_damaged_one(file: Path, tmp_path: Path, brain: Callable[..., int], *
     assert brain("backup", tmp_path / "copy.db") == 0
     do(file, SHUT, "eve@contractor.example", 2.0)
     await store.close()
+    if not damaged:
+        return
     with closing(sqlite3.connect(file)) as connection:
         (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
         (size,) = connection.execute("PRAGMA page_size").fetchone()
@@ -170,7 +205,7 @@ async def test_a_damaged_database_is_replaced_with_what_the_doors_know_of_it(
     assert brain("restore", tmp_path / "copy.db") == 0
     assert await titles_in(file) == ["Before"]
     assert [row[0] for row in doors(file)["denies"]] == ["old@home.example", "eve@contractor.example"]  # type: ignore[index]
-    assert "could not be read in full" not in capsys.readouterr().out
+    assert "are those of the backup" not in capsys.readouterr().out
 
 
 async def test_what_a_damaged_database_has_lost_is_said(
@@ -221,7 +256,9 @@ def test_verify_tells_where_a_backup_took_the_place_of_the_whole_log(
     told(capsys, tmp_path, "backup", copy)
     for path in (tmp_path / "data").glob("brain.db*"):
         path.unlink()
-    told(capsys, tmp_path, "restore", copy)
+    assert "so the audit log, the kill switch, the OAuth grants are those of the backup" in told(
+        capsys, tmp_path, "restore", copy
+    )
     said = told(capsys, tmp_path, "audit", "verify")
     assert said.startswith("ok  2 records, one chain\n    record 2: a backup came in the place of the whole")
     assert '"restored_at": [2]' in told(capsys, tmp_path, "audit", "verify", "--json")
