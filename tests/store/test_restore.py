@@ -149,7 +149,7 @@ async def test_a_restore_of_something_else_changes_nothing(
 
 ITS_OWN = {
     "a trigger": "CREATE TRIGGER t AFTER INSERT ON denies BEGIN DELETE FROM denies; END",
-    "a view": "CREATE VIEW mine AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x FROM n) SELECT * FROM n",
+    "a view": "CREATE VIEW mine AS WITH RECURSIVE n AS (SELECT 1 UNION ALL SELECT * FROM n) SELECT * FROM n",
     "a table": "CREATE TABLE mine (x)",
     "another trigger by the name of ours": """CREATE TRIGGER notes_fts_text AFTER INSERT ON notes BEGIN
         DELETE FROM denies; END""",
