@@ -14,7 +14,7 @@ from typing import Any, cast
 from app.doors.http import App, Message, Receive, Scope, Send
 from app.progress import telling
 
-PING_SECONDS = 15.0  # Cloudflare gives up on an origin that is silent for about 100
+PING_SECONDS = 15.0  # Cloudflare gives up on an origin that is silent for 120
 _STREAM = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-cache, no-transform"),
@@ -22,17 +22,20 @@ _STREAM = [
 ]
 _EVENTS = b"text/event-stream"
 _TOKEN = b'"progressToken"'  # of a request whose client wants to be told
+_CALL = b'"tools/call"'
 
 
 class Streamed:
     """ASGI. `streams`: calls of these tools are streamed, where the client can read a stream.
 
-    The newest protocol names the tool in a header. In the older ones the body is looked at, if it asks for
-    progress: hanging up means nothing there.
+    The newest protocol names the tool in a header. In the older ones the body is looked at: a stream of the
+    SDK's own tells of progress where that is asked for, and hanging up means nothing.
     """
 
-    def __init__(self, plain: App, streaming: App, streams: Callable[[str], bool]) -> None:
-        self._plain, self._streaming, self._streams = plain, streaming, streams
+    def __init__(
+        self, plain: App, streaming: App, streams: Callable[[str], bool], *, ping: float = PING_SECONDS
+    ) -> None:
+        self._plain, self._streaming, self._streams, self._ping = plain, streaming, streams, ping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         accepts, name = b"", b""
@@ -45,24 +48,36 @@ class Streamed:
             await self._plain(scope, receive, send)
         elif name:
             if self._streams(name.decode("latin-1")):
-                await Exchange(scope, receive, send).run(self._plain)
+                await Exchange(scope, receive, send, self._ping).run(self._plain)
             else:
                 await self._plain(scope, receive, send)
         else:
-            body = await _read(receive)
-            wanted = any(_TOKEN in part["body"] for part in body) and self._streams(_called(body))
-            again = _again(body, receive)
-            await (self._streaming(scope, again, _late(send)) if wanted else self._plain(scope, again, send))
+            await self._older(scope, receive, send)
+
+    async def _older(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await _read(receive)
+        again = _again(body, receive)
+        if not any(_CALL in part["body"] for part in body) or not self._streams(_called(body)):
+            await self._plain(scope, again, send)
+        elif any(_TOKEN in part["body"] for part in body):
+            await self._streaming(scope, again, _late(send))
+        else:
+            await Exchange(scope, again, send, self._ping, hanging_up_ends=False).run(self._plain)
 
 
 class Exchange:
-    """One request of the newest protocol: answered in JSON, if nothing has to be said before the answer.
+    """One request: answered in JSON, if nothing has to be said before the answer, and that it goes on is said
+    every `ping` seconds.
 
-    Else by a stream with the same answer at its end. A client that hangs up ends the call.
+    Else by a stream with the same answer at its end. In the newest protocol a client that hangs up ends the
+    call.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, ping: float, *, hanging_up_ends: bool = True
+    ) -> None:
         self._scope, self._receive, self._send = scope, receive, send
+        self._ping, self._hanging_up_ends = ping, hanging_up_ends
         self._streaming, self._answering, self._hung_up = False, False, False
         self._watcher: asyncio.Task[None] | None = None
 
@@ -89,9 +104,9 @@ class Exchange:
         """Ends the call when its client has hung up; till then says now and then that it goes on."""
         gone = asyncio.ensure_future(self._receive())
         try:
-            while not (await asyncio.wait({gone}, timeout=PING_SECONDS))[0]:
+            while not (await asyncio.wait({gone}, timeout=self._ping))[0]:
                 await self._say(b": ping\r\n\r\n")
-            if not self._answering and gone.result()["type"] == "http.disconnect":
+            if not self._answering and self._hanging_up_ends and gone.result()["type"] == "http.disconnect":
                 self._hung_up = True
                 task.cancel()
         finally:
