@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from app.doors.http import Message, Receive, Scope, Send
 from app.doors.streamed import Streamed
 
+Era = list[tuple[bytes, bytes]]
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "slow_think", "arguments": {}}}
 ANSWER = b'{"jsonrpc":"2.0","id":1,"result":{}}'
 NEWEST, OLDER = [(b"mcp-name", b"slow_think")], [(b"mcp-protocol-version", b"2025-11-25")]
@@ -21,9 +21,7 @@ both = pytest.mark.parametrize("era", [NEWEST, OLDER], ids=["newest", "older"])
 class Asked:
     """One request to an app that answers when `done` is set."""
 
-    def __init__(
-        self, era: list[tuple[bytes, bytes]], *, call: dict[str, Any] = CALL, accepts: bytes = b""
-    ) -> None:
+    def __init__(self, era: Era, *, call: dict[str, Any] = CALL, accepts: bytes = b"") -> None:
         self.done, self.ended = asyncio.Event(), asyncio.Event()
         self.sent: asyncio.Queue[Message] = asyncio.Queue()
         self.hung_up = asyncio.Event()
@@ -54,15 +52,13 @@ class Asked:
     async def send(self, message: Message) -> None:
         self.sent.put_nowait(message)
 
-    def begin(
-        self, *, ping: float, streams: Callable[[str], bool] = "slow_think".__eq__
-    ) -> asyncio.Task[None]:
-        app = Streamed(self.plain, self.streaming, streams, ping=ping)
+    def begin(self, *, ping: float, streams: str = "slow_think") -> asyncio.Task[None]:
+        app = Streamed(self.plain, self.streaming, streams.__eq__, ping=ping)
         return asyncio.create_task(app(self.scope, self.receive, self.send))
 
 
 @both
-async def test_a_quick_answer_is_json(era: list[tuple[bytes, bytes]]) -> None:
+async def test_a_quick_answer_is_json(era: Era) -> None:
     asked = Asked(era)
     asked.done.set()
     await asked.begin(ping=60)
@@ -72,9 +68,7 @@ async def test_a_quick_answer_is_json(era: list[tuple[bytes, bytes]]) -> None:
 
 
 @both
-async def test_a_slow_one_is_a_stream_with_signs_of_life_and_the_same_answer(
-    era: list[tuple[bytes, bytes]],
-) -> None:
+async def test_a_slow_one_is_a_stream_with_signs_of_life_and_the_same_answer(era: Era) -> None:
     asked = Asked(era)
     task = asked.begin(ping=0.01)
     head = await asked.sent.get()
@@ -99,12 +93,12 @@ async def test_a_slow_one_is_a_stream_with_signs_of_life_and_the_same_answer(
     ],
 )
 async def test_everything_else_waits_for_its_json(
-    era: list[tuple[bytes, bytes]], call: dict[str, Any], accepts: bytes, streams: str
+    era: Era, call: dict[str, Any], accepts: bytes, streams: str
 ) -> None:
     if era is NEWEST and call["method"] == "tools/call" and isinstance(call["params"]["name"], list):
         return  # there the header says which tool it is
     asked = Asked(era, call=call, accepts=accepts)
-    task = asked.begin(ping=0.01, streams=streams.__eq__)
+    task = asked.begin(ping=0.01, streams=streams)
     await asyncio.wait({task}, timeout=0.05)
     assert asked.sent.empty()
     asked.done.set()

@@ -3,6 +3,7 @@
 `python -m tests.exposure.through WAY URL [FILE]`: WAY is `person` (signed in at a browser, whose cookie it
 has), `token` (a service token, from FILE), `oauth` (registers, and has its person sign in) or `nobody`.
 Prints what it is and may use, as JSON.
+`call URL ERA ARGUMENTS`: a person calls the slow tool; prints its answer.
 """
 
 from __future__ import annotations
@@ -34,10 +35,15 @@ class Seen:
 
 async def as_person(url: str) -> Seen:
     async with Person.at_a_browser(ALICE, proxied=True) as person:
-        await person.visit(url.removesuffix("mcp"))
-        kept = {one.name: one.value or "" for one in person.http.cookies.jar if "brain" in one.domain}
-        cookies = "; ".join(f"{name}={value}" for name, value in kept.items())
-        return replace(await seen(url, {"Cookie": cookies}), assertion=kept["CF_Authorization"])
+        cookies = await cookies_of(person, url)
+        assertion = dict(one.split("=", 1) for one in cookies.split("; "))["CF_Authorization"]
+        return replace(await seen(url, {"Cookie": cookies}), assertion=assertion)
+
+
+async def cookies_of(person: Person, url: str) -> str:
+    await person.visit(url.removesuffix("mcp"))
+    kept = [one for one in person.http.cookies.jar if "brain" in one.domain]
+    return "; ".join(f"{one.name}={one.value}" for one in kept)
 
 
 async def as_token(url: str, kept: dict[str, str]) -> Seen:
@@ -60,7 +66,19 @@ async def seen(url: str, headers: dict[str, str]) -> Seen:
         return Seen(tools, dict((await client.call_tool("whoami")).structured_content or {}))
 
 
+async def calls(url: str, era: str, arguments: dict[str, Any]) -> str:
+    """The answer of the slow tool."""
+    async with Person.at_a_browser(ALICE, proxied=True) as person:
+        cookies = await cookies_of(person, url)
+        transport = StreamableHttpTransport(url, headers={"Cookie": cookies})
+        async with fastmcp.Client(transport, mode=cast(Any, era), timeout=300) as client:
+            return str((await client.call_tool("slow_think", arguments)).data)
+
+
 def main(way: str, url: str, *file: str) -> None:
+    if way == "call":
+        print(asyncio.run(calls(url, file[0], json.loads(file[1]))))
+        return
     match way:
         case "person":
             coming = as_person(url)

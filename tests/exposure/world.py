@@ -57,6 +57,13 @@ class World:
         found: dict[str, Any] = json.loads(said.splitlines()[-1])
         return found
 
+    async def thinks(self, seconds: float, note: Path, *, era: str) -> str:
+        """What a person's client is answered by the slow tool; cancelled, it goes away in the middle."""
+        call = json.dumps({"seconds": seconds, "note": str(note)})
+        code, said = await self._run(COMMAND[0], "-m", "tests.exposure.through", "call", URL, era, call)
+        assert code == 0, said
+        return said.splitlines()[-1]
+
     async def _run(self, *words: str, **more: str) -> tuple[int, str]:
         process = await asyncio.create_subprocess_exec(
             *words,
@@ -66,8 +73,13 @@ class World:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        async with asyncio.timeout(PATIENCE):
-            said, _ = await process.communicate()
+        try:
+            async with asyncio.timeout(2 * PATIENCE):
+                said, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
         assert process.returncode is not None
         return process.returncode, said.decode()
 
