@@ -192,6 +192,13 @@ def test_the_connector_is_the_release_that_is_downloaded_elsewhere_pinned_by_dig
     assert re.fullmatch(rf"cloudflare/cloudflared:{re.escape(PINNED)}{DIGEST}", image)
 
 
+def test_the_connector_takes_no_configuration_that_is_found_in_its_box() -> None:
+    command = SERVICES["cloudflared"]["command"]
+    assert command[command.index("--config") + 1] == "/dev/null"
+    assert command.index("tunnel") < command.index("--config") < command.index("run")
+    assert "volumes" not in SERVICES["cloudflared"]
+
+
 def test_whoever_stops_a_container_waits_longer_than_it_drains() -> None:
     assert seconds(SERVICES["server"]["stop_grace_period"]) > DRAIN_SECONDS + 2
     command = SERVICES["cloudflared"]["command"]

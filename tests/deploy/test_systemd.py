@@ -86,6 +86,12 @@ def test_the_token_is_in_no_argument_and_no_variable() -> None:
     assert "token" not in service["ExecStart"][0]
 
 
+def test_the_connector_takes_no_configuration_that_is_found_on_the_machine() -> None:
+    words = unit(TUNNEL)["Service"]["ExecStart"][0].split(" ")
+    tunnel = words[words.index("tunnel") : words.index("run")]
+    assert tunnel[tunnel.index("--config") + 1] == "/dev/null"
+
+
 def test_the_connector_neither_updates_itself_nor_is_the_server_s_user() -> None:
     service = unit(TUNNEL)["Service"]
     assert "--no-autoupdate" in service["ExecStart"][0]
