@@ -146,11 +146,7 @@ async def _check(answers: Answers, settings: Settings) -> None:
 
 def _keep(answers: Answers, settings: Settings, env_file: Path) -> None:
     if answers.owner is not None:
-        settings.policy_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(
-            os.open(settings.policy_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
-        ) as out:
-            out.write(policy_for(answers.owner))
+        _write_policy(settings.policy_file, policy_for(answers.owner))
         print(f"{settings.policy_file}: a policy with one person, {answers.owner}.")
     if answers.typed:
         try:
@@ -158,6 +154,22 @@ def _keep(answers: Answers, settings: Settings, env_file: Path) -> None:
         except (OSError, ValueError) as problem:
             raise Usage(f"{env_file} cannot be written: {problem}") from None
         print(f"{env_file}: {', '.join(answers.typed)}.")
+
+
+def _write_policy(file: Path, text: str) -> None:
+    """There was none; whatever is there all the same is not written over, nor is what it leads to."""
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+            out.write(text)
+    except FileExistsError as there:
+        if file.is_symlink():
+            raise Usage(
+                f"{file} is a link that leads nowhere. Remove it, or let it lead to a policy."
+            ) from None
+        raise Usage(f"{there.filename} is in the way. Move it away and run this again.") from None
+    except OSError as problem:
+        raise Usage(f"{file} cannot be written: {problem.strerror}.") from None
 
 
 async def _up(

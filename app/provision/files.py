@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,6 +50,11 @@ class TunnelFiles:
         """For `cloudflared tunnel run --token-file`."""
         return self.folder / "token"
 
+    @property
+    def config_file(self) -> Path:
+        """For `cloudflared tunnel --config`."""
+        return self.folder / "config.yml"
+
     def state(self) -> State | None:
         """None before the first step. Raises StateUnusable."""
         try:
@@ -74,6 +80,10 @@ class TunnelFiles:
         if _read(self.token_file) != token:
             self._write(self.token_file, token)
 
+    def keep_config(self, text: str) -> Path:
+        self._write(self.config_file, text)
+        return self.config_file
+
     def service_token_file(self, name: str) -> Path:
         """Raises BadName: the name is also that of a file."""
         if not _NAME.fullmatch(name):
@@ -89,8 +99,14 @@ class TunnelFiles:
 
     def forget(self) -> None:
         """When nothing of ours is left at Cloudflare. The log of cloudflared and the like stay."""
-        for path in [*(self.folder / "service-tokens").glob("*.json"), self.token_file, self.state_file]:
+        tokens = self.folder / "service-tokens"
+        unfinished = [*self.folder.glob(".*.new"), *tokens.glob(".*.new")]
+        for path in [*tokens.glob("*.json"), *unfinished, self.token_file, self.state_file]:
             path.unlink(missing_ok=True)
+
+    def forget_token(self) -> None:
+        """When its tunnel is gone."""
+        self.token_file.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -115,13 +131,17 @@ class TunnelFiles:
         """All or nothing, and there after a power cut. Raises StateUnusable."""
         try:
             _make(path.parent)
-            temporary = path.with_name(f".{path.name}.new")
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w") as out:
-                out.write(text)
-                out.flush()
-                os.fsync(out.fileno())
-            temporary.replace(path)
+            # A new file under a name of its own, 0600: never one, or a link, that somebody has put there.
+            descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
+            try:
+                with os.fdopen(descriptor, "w") as out:
+                    out.write(text)
+                    out.flush()
+                    os.fsync(out.fileno())
+                Path(name).replace(path)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
             _sync(path.parent)
         except OSError as problem:
             raise StateUnusable(f"{path} cannot be written: {problem.strerror}.") from None

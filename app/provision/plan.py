@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from app.provision.applications import MOST_CHARACTERS, too_long
@@ -167,7 +168,7 @@ def _stands_before(place: str, hostname: str) -> bool:
         return True
     labels, ours = host.split("."), hostname.split(".")
     fits = len(labels) == len(ours) and all(
-        part in ("*", own) for part, own in zip(labels, ours, strict=True)
+        fnmatchcase(own, part) for part, own in zip(labels, ours, strict=True)
     )
     return fits and bool(path)
 

@@ -92,6 +92,29 @@ def test_a_host_that_is_too_long_for_access_is_said_before_anything_is_done() ->
     assert conflict.startswith(f"{host}/.well-known/* has 66 characters; Access takes 63.")
 
 
+@pytest.mark.parametrize(
+    ("place", "is_in_the_way"),
+    [
+        (HOST, True),
+        (f"{HOST}/mcp", True),
+        ("*.example.com/mcp", True),
+        ("b*.example.com/mcp", True),
+        ("B*N.example.com/mcp", True),
+        ("brain.ex*.com/mcp", True),
+        ("c*.example.com/mcp", False),
+        ("b*.example.com", False),  # ours names the host, and so is more specific
+        ("*.com/mcp", False),
+        ("b*.brain.example.com/mcp", False),
+    ],
+)
+def test_a_foreign_application_that_decides_before_ours_is_in_the_way(
+    place: str, is_in_the_way: bool
+) -> None:
+    foreign = {"id": "x", "name": "Theirs", "domain": place, "destinations": []}
+    found = replace(EMPTY, objects={"application": (foreign,)})
+    assert bool(plan(INTENTS["access"], found).conflicts) is is_in_the_way
+
+
 @pytest.mark.parametrize("name", INTENTS)
 def test_teardown_is_the_plan_backwards(name: str) -> None:
     found = made(INTENTS[name])
