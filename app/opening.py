@@ -11,15 +11,18 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
 from app import server
+from app.closing import alone, end, said_of_the_end, telling, undo
 from app.doors.sockets import listen
 from app.errors import AppError
 from app.provision import apply as provision
+from app.provision.apply import Applied
 from app.provision.cloudflare import Cloudflare
 from app.provision.files import TunnelFiles
 from app.provision.found import Found
@@ -30,8 +33,9 @@ from app.settings import Settings
 from app.settings.values import Tcp
 from app.tunnel.config import SIGNED_IN, Exposure, render
 from app.tunnel.lint import lint
-from app.tunnel.proof import Attempt, NotClosed, NotReachable, attempts, prove, prove_gone
+from app.tunnel.proof import Attempt, NotClosed, NotReachable, attempts, prove
 from app.tunnel.run import Connector, Launch
+from app.tunnel.run import State as Connection
 from app.welcome import welcome
 
 DOOR_WITHIN = 10.0
@@ -69,41 +73,41 @@ class Opening:
 
 
 async def up(opening: Opening, api: Cloudflare, doors: Settings) -> None:
-    """Returns when it was told to stop, or after the `ttl` with nothing of it left at Cloudflare.
+    """Returns when it was told to stop, or after the `ttl` with nothing of the exposure left at Cloudflare:
+    name, firewall rule, tunnel, applications and policies, but never a service token.
 
     `doors`: settings as far as they say where the doors listen. Raises AppError for what cannot be done or
-    proven: the connector is down then, and what this very call made at Cloudflare is taken away.
+    proven: the connector is down then, and if this very call made the name, all that it made is taken away.
     """
     with contextlib.ExitStack() as stack:
         # First of all, because a port in use is the likeliest trouble.
         sockets = [stack.enter_context(one) for one in _listening(doors, opening)]
-        made: list[Step] = []
-        applied = await provision.apply(api, opening.files, opening.intent, _telling(opening.say, made))
+        made, host = list[Step](), opening.intent.hostname
+        applied = await provision.apply(api, opening.files, opening.intent, telling(opening.say, made))
         for note in applied.notes:
             opening.say(f"Note: {note}")
+        ours: set[str] = set()
         try:
-            over = await _open(opening, applied.found, applied.state, sockets)
+            over = await _open(opening, api, applied, ours, sockets)
         except AppError as problem:
             opening.say(f"NOT OPEN. {problem.public}")
-            # What was there before stays: an application that is made anew has another AUD tag.
-            if any((step.action, step.kind) == ("create", "application") for step in made):
-                await _take_away(opening, api)
-            else:
-                opening.say("cloudflared is down. What was at Cloudflare before is still there.")
+            await undo(made, host, api, opening.files, opening.say, patience=opening.patience)
             raise
     if over:
-        opening.say("The time is over.")
-        await _take_away(opening, api)
+        await end(host, api, opening.files, opening.say, patience=opening.patience)
     else:
-        opening.say(f"{opening.url} leads nowhere now. `brain tunnel down` takes it away at Cloudflare, too.")
+        opening.say(await said_of_the_end(api, applied.found, ours, opening.url))
 
 
-async def _open(opening: Opening, found: Found, state: State, sockets: list[socket.socket]) -> bool:
-    """Open until the time is over (True), or until it is enough (False)."""
+async def _open(
+    opening: Opening, api: Cloudflare, applied: Applied, ours: set[str], sockets: list[socket.socket]
+) -> bool:
+    """Open until the time is over (True), or until it is enough (False). `ours` takes the ids of our
+    connectors: cloudflared has another one each time it starts."""
     over, problem = False, None
     async with contextlib.AsyncExitStack() as stack:
         try:
-            await _step_by_step(stack, opening, found, state, sockets)
+            await _step_by_step(stack, opening, api, applied, ours, sockets)
             over = True
         except _Enough:
             pass
@@ -117,13 +121,15 @@ async def _open(opening: Opening, found: Found, state: State, sockets: list[sock
 async def _step_by_step(
     stack: contextlib.AsyncExitStack,
     opening: Opening,
-    found: Found,
-    state: State,
+    api: Cloudflare,
+    applied: Applied,
+    ours: set[str],
     sockets: list[socket.socket],
 ) -> None:
     """Returns when the time is over. What was started is ended by `stack`: cloudflared first."""
-    intent, say, settings = opening.intent, opening.say, opening.settings_for(state)
-    _check_rules(found, intent, state, settings)
+    intent, say, state = opening.intent, opening.say, applied.state
+    settings = opening.settings_for(state)
+    _check_rules(applied.found, intent, state, settings)
     strange = _strangers(opening, state)
     serving = await stack.enter_async_context(_served(settings, sockets))
     door = await stack.enter_async_context(_at_the_door(sockets[1], intent.hostname))
@@ -131,9 +137,11 @@ async def _step_by_step(
     await _meanwhile(proof, opening.stop, serving)
     say(f"The tunnel door refuses every stranger: {len(strange)} ways in were tried.")
 
-    connector = Connector(_launch(opening, state), lambda connection: say(connection.sentence))
+    connector = Connector(_launch(opening, state), partial(_heard, say, ours))
     running = await stack.enter_async_context(_running(connector))
     await _meanwhile(_connected(connector, opening.patience), opening.stop, serving, running)
+    nobody_else = alone(api, applied.found, ours, say, within=opening.patience)
+    await _meanwhile(nobody_else, opening.stop, serving, running)
 
     public = await stack.enter_async_context(httpx2.AsyncClient(base_url=opening.url))
     proof = prove(opening.url, public, strange, within=opening.patience)
@@ -217,6 +225,11 @@ async def _connected(connector: Connector, within: float) -> None:
         ) from None
 
 
+def _heard(say: Say, ours: set[str], connection: Connection) -> None:
+    ours |= {connection.connector_id} - {""}
+    say(connection.sentence)
+
+
 async def _over(ttl: float | None) -> None:
     if ttl is None:
         await asyncio.Event().wait()
@@ -227,8 +240,7 @@ async def _over(ttl: float | None) -> None:
 def _launch(opening: Opening, state: State) -> Launch:
     """With a configuration file of its own, never one that happens to be on this machine; it counts until
     Cloudflare has sent what it keeps with the tunnel, which is the same."""
-    config = opening.files.folder / "config.yml"
-    config.write_text(render(_exposure(opening.intent, state)))
+    config = opening.files.keep_config(render(_exposure(opening.intent, state)))
     return Launch(opening.cloudflared, opening.files.token_file, config, opening.environ)
 
 
@@ -249,33 +261,3 @@ def _at_the_door(door: socket.socket, hostname: str) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(base_url=f"http://{hostname}", transport=transport, trust_env=False)
     place = Tcp("127.0.0.1" if here[0] == "0.0.0.0" else here[0], here[1])  # noqa: S104 - to be reached
     return httpx2.AsyncClient(base_url=f"http://{place}", headers={"Host": hostname}, trust_env=False)
-
-
-def _telling(say: Say, made: list[Step]) -> Callable[[Step], None]:
-    def tell(step: Step) -> None:
-        made.append(step)
-        say(f"{len(made):>3}. {step}")
-
-    return tell
-
-
-async def _take_away(opening: Opening, api: Cloudflare) -> None:
-    opening.say("Everything is taken down again:")
-    progress = _telling(opening.say, [])
-    await down(opening.intent.hostname, api, opening.files, progress, patience=opening.patience)
-    opening.say(f"{opening.intent.hostname} no longer answers, and nothing of it is left at Cloudflare.")
-
-
-async def down(
-    hostname: str,
-    api: Cloudflare,
-    files: TunnelFiles,
-    progress: Callable[[Step], None],
-    *,
-    patience: float = 180.0,
-) -> None:
-    """Nothing of `hostname` is left at Cloudflare, and it does not answer any more. Raises NotClosed if it
-    still does after `patience` seconds."""
-    await provision.down(api, files, progress, hostname=hostname)
-    async with httpx2.AsyncClient(base_url=f"https://{hostname}") as public:
-        await prove_gone(f"https://{hostname}", public, within=patience)

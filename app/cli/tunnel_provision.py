@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -15,7 +16,7 @@ from app.cli import duration
 from app.cli.database import clock
 from app.cli.policy_files import Usage, read_named
 from app.cli.tunnel_learned import tunnel_files
-from app.opening import down
+from app.closing import down
 from app.policy.rules import Rule
 from app.provision import apply as provision
 from app.provision import service_tokens
@@ -37,6 +38,9 @@ PERMISSIONS = (
     "Zone → DNS: Edit",
     "Zone → Zone WAF: Edit",
 )
+# RFC 1123 section 2.1, and at least two labels.
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOSTNAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})+")
 DEFAULT_DOOR = Tcp("127.0.0.1", 8085)
 
 T = TypeVar("T")
@@ -204,13 +208,15 @@ def hostname_of(settings: Settings, asked: str | None) -> str:
     base = app_settings.base(settings)
     public = (base.hostname or "") if base.scheme == "https" else ""
     kept = tunnel_files(settings).state()
-    host = (asked or public or (kept.hostname if kept else "")).lower()
-    if not host:
+    said = asked or public or (kept.hostname if kept else "")
+    if not said:
         raise Usage("Which public name shall it have? Say --hostname brain.example.com, or set BASE_URL.")
+    # Before it is made lower case: there are letters that become ASCII by that.
+    if not _HOSTNAME.fullmatch(said):
+        raise Usage(f"--hostname {said}: must be a name like brain.example.com.")
+    host = said.lower()
     if public and host != public:
         raise Usage(f"BASE_URL says {public}, --hostname {host}: the tunnel door answers to one name only.")
-    if "." not in host or not host.replace(".", "").replace("-", "").isalnum() or host.endswith("."):
-        raise Usage(f"--hostname {host}: must be a name like brain.example.com.")
     return host
 
 

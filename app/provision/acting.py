@@ -13,7 +13,7 @@ from app.provision.files import TunnelFiles
 from app.provision.found import Found, Kind, Wire, name_of
 from app.provision.marks import unmarked
 from app.provision.plan import Step
-from app.provision.reading import FIREWALL, find, place, read_one
+from app.provision.reading import FIREWALL, find, firewall, place, read_one
 from app.provision.state import State
 
 # What the API adds to an object and does not take back.
@@ -155,6 +155,9 @@ async def _seen(api: Cloudflare, found: Found, step: Step, id: str) -> Found:
 async def _add_rule(api: Cloudflare, found: Found, step: Step) -> Wire:
     """At the end of the zone's custom rules, or as the first of them."""
     body = dict(step.fields)
+    if not found.ruleset_id:
+        # PUT replaces them all: once more, lest somebody has made the first since it was read.
+        found = await firewall(api, found)
     if found.ruleset_id:
         ruleset = await api.post(place(found, "waf-rule"), body)
     else:

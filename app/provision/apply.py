@@ -22,6 +22,10 @@ MOST_STEPS = 1000  # far more than any plan: a loop that does not end is a defec
 Progress = Callable[[Step], None]
 
 
+def everything(_: Step) -> bool:
+    return True
+
+
 class InTheWay(AppError):
     """`conflicts`: what is not ours and would have to go first, a sentence each."""
 
@@ -107,9 +111,15 @@ async def apply(
 
 
 async def down(
-    api: Cloudflare, files: TunnelFiles, progress: Progress = lambda _: None, *, hostname: str = ""
-) -> None:
-    """Takes away everything of ours, the name first, and looks again until nothing is left to see.
+    api: Cloudflare,
+    files: TunnelFiles,
+    progress: Progress = lambda _: None,
+    *,
+    hostname: str = "",
+    goes: Callable[[Step], bool] = everything,
+) -> tuple[Step, ...]:
+    """Takes away what of ours `goes`, the name first, and looks again until nothing of that is left to see.
+    Returns the steps that would take away what stays; with that, what is kept here of it stays.
 
     `hostname`: for when there is no state; without either there is nothing to do.
     """
@@ -117,11 +127,11 @@ async def down(
         state = files.state()
         host = state.hostname if state else hostname
         if not host:
-            return
+            return ()
         found = await look(api, files, host)
         if state is None:
             files.keep_state(_begun(None, found, "access"))
-        for step in teardown(found):
+        for step in filter(goes, teardown(found)):
             progress(step)
             found = await perform(api, files, found, step)
 
@@ -129,13 +139,28 @@ async def down(
 
         async def nothing_left() -> bool:
             nonlocal left
-            left = teardown(await read(api, host, None))
+            left = tuple(filter(goes, teardown(await read(api, host, None))))
             return not left
 
         if not await api.until(nothing_left):
             names = ", ".join(step.name for step in left)
             raise NotSettled(f"Still there: {names}. Run this again in a minute.")
-        files.forget()
+        stays = teardown(found)
+        if not stays:
+            files.forget()
+        else:
+            _keep_what_stays(files, found)
+        return stays
+
+
+def _keep_what_stays(files: TunnelFiles, found: Found) -> None:
+    state = _known(files.state(), found)
+    ids = {kind: ids for kind, ids in state.ids.items() if ids}
+    if not found.ours("tunnel"):
+        ids.pop("configuration", None)
+        files.forget_token()
+    auds = state.auds if found.ours("application") else ()
+    files.keep_state(replace(state, ids=ids, auds=auds, pending=None))
 
 
 async def _all(

@@ -79,13 +79,13 @@ async def read(api: Cloudflare, hostname: str, state: State | None) -> Found:
     for tunnel in found.ours("tunnel"):
         if configuration := await read_one(api, found, "configuration", tunnel["id"]):
             found = found.with_object("configuration", configuration)
-    return await _firewall(api, found)
+    return await firewall(api, found)
 
 
 async def read_one(api: Cloudflare, found: Found, kind: Kind, id: str) -> Wire | None:
     """The object as it is now, whatever lists say; None where there is none."""
     if kind == "waf-rule":
-        rules = (await _firewall(api, found)).all("waf-rule")
+        rules = (await firewall(api, found)).all("waf-rule")
         return next((rule for rule in rules if rule["id"] == id), None)
     value: Mapping[str, Any] | None = await api.get(place(found, kind, id))
     if value is None or value.get("deleted_at"):
@@ -98,10 +98,18 @@ async def read_one(api: Cloudflare, found: Found, kind: Kind, id: str) -> Wire |
 async def find(api: Cloudflare, found: Found, kind: Kind, name: str) -> Wire | None:
     """The object of ours that lists show under this name, if they do."""
     if kind == "waf-rule":
-        return (await _firewall(api, found)).one(kind, name)
+        return (await firewall(api, found)).one(kind, name)
     query = {"name.exact": name} if kind == "dns-record" else _query(kind, found.hostname)
     listed = await api.all(place(found, kind), **query)
     return replace(found, objects={**found.objects, kind: tuple(listed)}).one(kind, name)
+
+
+async def connections(api: Cloudflare, found: Found) -> tuple[Wire, ...]:
+    """Of our tunnel, as Cloudflare sees them now."""
+    lists = [
+        await api.all(f"{place(found, 'tunnel', one['id'])}/connections") for one in found.ours("tunnel")
+    ]
+    return tuple(one for listed in lists for one in listed)
 
 
 async def _zone(api: Cloudflare, hostname: str) -> Mapping[str, Any]:
@@ -146,7 +154,8 @@ async def _settled(api: Cloudflare, found: Found, state: State | None) -> Found:
     return found
 
 
-async def _firewall(api: Cloudflare, found: Found) -> Found:
+async def firewall(api: Cloudflare, found: Found) -> Found:
+    """The same, with the zone's custom rules as they are now."""
     try:
         ruleset = await api.get(f"/zones/{found.zone_id}/{FIREWALL}")
     except PermissionMissing:

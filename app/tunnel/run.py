@@ -49,11 +49,13 @@ class TokenUnusable(AppError):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`connections`: to Cloudflare, four when all is well. `sentence`: for people."""
+    """`connections`: to Cloudflare, four when all is well. `sentence`: for people. `connector_id`: as
+    Cloudflare lists it, while there are connections."""
 
     kind: Literal["connecting", "connected", "lost", "exited"]
     sentence: str
     connections: int = 0
+    connector_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,7 @@ class Connector:
         since, said = loop.time(), False
         async with httpx2.AsyncClient(trust_env=False, timeout=2 + self._poll) as http:
             while not self._stopping.is_set():
-                before, now = self.state, after(self.state, await _ready(http, port))
+                before, now = self.state, after(self.state, *await _ready(http, port))
                 if (before.kind, before.connections) != (now.kind, now.connections):
                     since, said = loop.time(), False
                     self._tell(now)
@@ -241,23 +243,24 @@ def _last_words(before: str, line: lines.Line) -> str:
     return line.text if line.level >= logging.WARNING else before
 
 
-def after(before: State, ready: int | None) -> State:
+def after(before: State, ready: int | None, connector_id: str = "") -> State:
     """The state that follows `before`, with so many connections ready; None: it did not answer."""
     if ready:
         many = "1 connection" if ready == 1 else f"{ready} connections"
-        return State("connected", f"The tunnel is up: {many} to Cloudflare.", ready)
+        return State("connected", f"The tunnel is up: {many} to Cloudflare.", ready, connector_id)
     if before.kind in ("connected", "lost"):
         return State("lost", "The tunnel is down: no connection to Cloudflare. cloudflared tries again.")
     return State("connecting", "cloudflared connects to Cloudflare.")
 
 
-async def _ready(http: httpx2.AsyncClient, port: int) -> int | None:
+async def _ready(http: httpx2.AsyncClient, port: int) -> tuple[int | None, str]:
     try:
         answer = (await http.get(f"http://127.0.0.1:{port}/ready")).json()
     except (httpx2.HTTPError, ValueError):
-        return None
-    ready = answer.get("readyConnections") if isinstance(answer, dict) else None
-    return ready if isinstance(ready, int) else None
+        return None, ""
+    said = answer if isinstance(answer, dict) else {}
+    ready = said.get("readyConnections")
+    return (ready if isinstance(ready, int) else None), str(said.get("connectorId") or "")
 
 
 async def _start(words: Sequence[str], environ: Mapping[str, str]) -> Process:

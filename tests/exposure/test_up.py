@@ -64,7 +64,7 @@ async def test_from_an_empty_folder_to_a_url_that_lets_in_whom_the_policy_names_
     assert await internet.left_at_cloudflare() == []
     assert knocks.inside == []
     assert sum(knocks.answers.values()) > 50
-    for file in (".env", "data/policy.toml"):
+    for file in (".env", "data/policy.toml", "data/tunnel/config.yml"):
         assert stat.S_IMODE((internet.folder / file).stat().st_mode) == 0o600
 
 
@@ -168,6 +168,107 @@ async def test_what_was_there_before_stays_when_it_cannot_be_opened(internet: Wo
     assert set(before) <= set(await internet.left_at_cloudflare())
 
 
+NIGHTLY_AT_CLOUDFLARE = f"nightly [brain-mcp {HOST}]"
+
+
+async def a_service_token(internet: World) -> Path:
+    code, said = await internet.brain("tunnel", "service-token", "create", "nightly", "--hostname", HOST)
+    assert code == 0, said
+    return internet.folder / "data" / "tunnel" / "service-tokens" / "nightly.json"
+
+
+async def test_a_service_token_outlives_a_first_time_that_fails(internet: World) -> None:
+    file = await a_service_token(internet)
+    secret = file.read_bytes()
+    program = a_program(internet.folder / "cloudflared", "exit 1")
+    async with up(internet, *FIRST, "--wait", "2s", CLOUDFLARED_BIN=program) as running:
+        assert await running.ended() == 1
+    assert "What was there before is still there." in running.text
+    assert await internet.left_at_cloudflare() == [NIGHTLY_AT_CLOUDFLARE]
+    assert file.read_bytes() == secret
+    code, said = await internet.brain("tunnel", "service-token", "rotate", "nightly", "--hostname", HOST)
+    assert code == 0, said
+    code, said = await internet.brain("tunnel", "down")
+    assert code == 0, said
+    assert await internet.left_at_cloudflare() == []
+    assert not file.exists()
+
+
+@needs_cloudflared
+async def test_a_service_token_outlives_the_end_of_the_time(internet: World) -> None:
+    file = await a_service_token(internet)
+    async with up(internet, *FIRST, "--ttl", "1s") as running:
+        await running.said(f"OPEN: {URL}")
+        assert await running.ended() == 0
+    assert "nothing of it is left at Cloudflare but service tokens (nightly)" in running.text
+    assert await internet.left_at_cloudflare() == [NIGHTLY_AT_CLOUDFLARE]
+    assert file.exists()
+
+
+async def test_an_application_that_is_made_anew_stays_before_a_name_that_was_there(internet: World) -> None:
+    file = await a_service_token(internet)
+    assert (await internet.brain("tunnel", "apply", "--hostname", HOST))[0] == 0
+    before = sorted(await internet.left_at_cloudflare())
+    async with internet.at_cloudflare() as http:
+        [application] = (await http.get(f"{internet.account}/access/apps")).json()["result"]
+        await http.delete(f"{internet.account}/access/apps/{application['id']}")
+    program = a_program(internet.folder / "cloudflared", "exit 1")
+    async with up(internet, *FIRST, "--wait", "2s", CLOUDFLARED_BIN=program) as running:
+        assert await running.ended() == 1
+    assert "create Access application" in running.text
+    assert set(before) <= set(await internet.left_at_cloudflare())
+    assert file.exists()
+
+
+@needs_cloudflared
+async def test_it_is_not_opened_while_another_connector_serves_the_tunnel(internet: World) -> None:
+    assert (await internet.brain("tunnel", "apply", "--hostname", HOST))[0] == 0
+    async with internet.another_connector():
+        async with up(internet, *FIRST, "--wait", "3s") as running:
+            assert await running.ended() == 1
+        assert "NOT OPEN. Another connector serves this tunnel: " in running.text
+        assert "OPEN: https" not in running.text
+        assert "leads nowhere now" not in running.text
+        async with up(internet) as running:
+            await running.said("ANOTHER CONNECTOR serves this tunnel: ")
+            assert await running.stop() == 0
+        assert "leads nowhere now" not in running.text
+        assert "but ANOTHER CONNECTOR serves" in running.text
+
+
+@needs_cloudflared
+async def test_another_connector_that_has_just_ended_is_waited_for(internet: World) -> None:
+    assert (await internet.brain("tunnel", "apply", "--hostname", HOST))[0] == 0
+    async with internet.another_connector() as another, up(internet, *FIRST) as running:
+        await running.said("ANOTHER CONNECTOR serves this tunnel: ")
+        another.kill()
+        await running.said(f"OPEN: {URL}")
+        assert await running.stop() == 0
+    assert "leads nowhere now" in running.text
+
+
+@needs_cloudflared
+async def test_who_serves_the_name_after_the_end_is_said(internet: World) -> None:
+    async with up(internet, *FIRST) as running:
+        await running.said(f"OPEN: {URL}")
+        async with internet.another_connector():
+            assert await running.stop() == 0
+    assert "cloudflared is down here, but ANOTHER CONNECTOR serves" in running.text
+    assert "leads nowhere now" not in running.text
+
+
+async def test_a_policy_that_is_a_link_to_nowhere_is_told_and_not_followed(internet: World) -> None:
+    (internet.folder / "data").mkdir()
+    (internet.folder / "data" / "policy.toml").symlink_to(internet.folder / "elsewhere")
+    program = a_program(internet.folder / "cloudflared", "exit 1")
+    code, said = await internet.brain("tunnel", "up", *FIRST, CLOUDFLARED_BIN=program)
+    assert code == 2
+    assert "policy.toml is a link that leads nowhere." in said
+    assert "Traceback" not in said
+    assert await internet.left_at_cloudflare() == []
+    assert not (internet.folder / "elsewhere").exists()
+
+
 async def test_a_port_in_use_is_told_before_anything_is_made(internet: World) -> None:
     program = a_program(internet.folder / "cloudflared", "exit 1")
     with socket.socket() as taken:
@@ -188,6 +289,19 @@ async def test_a_port_in_use_is_told_before_anything_is_made(internet: World) ->
         (FIRST, {"CLOUDFLARE_API_TOKEN": ""}, "Account → Cloudflare Tunnel: Edit"),
         (("--owner", "alice", "--hostname", HOST), {}, "--owner alice: must be an e-mail address"),
         (("--owner", OWNER, "--hostname", "brain"), {}, "must be a name like brain.example.com"),
+        *(
+            (("--owner", OWNER, "--hostname", odd), {}, "must be a name like brain.example.com")
+            for odd in (
+                "brain..example.com",
+                ".example.com",
+                "brain.example.com.",
+                "brain-.example.com",
+                "\uff42rain.example.com",  # full-width
+                "brain.example.\u212aom",  # the Kelvin sign, lower case a plain k
+                f"{'a' * 64}.example.com",
+                "brain.example.com\n",
+            )
+        ),
         ((*FIRST, "--ttl", "soon"), {}, "--ttl soon: write a length of time"),
         (FIRST, {"CLOUDFLARE_API_TOKEN": "wrong"}, "Cloudflare does not know the API token"),
         (("--owner", OWNER, "--hostname", "brain.elsewhere.org"), {}, "brain.elsewhere.org"),

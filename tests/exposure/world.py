@@ -83,6 +83,46 @@ class World:
         assert process.returncode is not None
         return process.returncode, said.decode()
 
+    @contextlib.asynccontextmanager
+    async def another_connector(self) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Somebody else's cloudflared, with the token of this tunnel; connected when the block begins."""
+        token = str(self.folder / "data" / "tunnel" / "token")
+        words = ("tunnel", "--config", os.devnull, "--metrics", "127.0.0.1:0", "run", "--token-file", token)
+        before = await self.connected()
+        process = await asyncio.create_subprocess_exec(
+            os.environ["CLOUDFLARED_BIN"],
+            *words,
+            env=self.environ(),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while await self.connected() <= before:  # noqa: ASYNC110 - it comes from another process
+                    await asyncio.sleep(0.05)
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+    async def connected(self) -> int:
+        """How many connections the one tunnel has."""
+        async with self.at_cloudflare() as http:
+            [tunnel] = (await http.get(f"{self.account}/cfd_tunnel?is_deleted=false")).json()["result"]
+            found = await http.get(f"{self.account}/cfd_tunnel/{tunnel['id']}/connections")
+            return len(found.json()["result"])
+
+    @property
+    def account(self) -> str:
+        return f"/accounts/{self.environment['CLOUDFLARE_ACCOUNT_ID']}"
+
+    def at_cloudflare(self) -> httpx2.AsyncClient:
+        """A client of the API, with the account's own token."""
+        headers = {"Authorization": f"Bearer {self.environment['CLOUDFLARE_API_TOKEN']}"}
+        base = self.environment["CLOUDFLARE_API_BASE"]
+        return httpx2.AsyncClient(base_url=base, headers=headers, trust_env=False)
+
     def internet(self) -> httpx2.AsyncClient:
         """A client of somebody out there."""
         trust = ssl.create_default_context(cafile=self.environment["SSL_CERT_FILE"])
@@ -90,19 +130,16 @@ class World:
 
     async def left_at_cloudflare(self) -> list[str]:
         """Everything that is still there, by the API itself."""
-        base = self.environment["CLOUDFLARE_API_BASE"]
-        account = f"/accounts/{self.environment['CLOUDFLARE_ACCOUNT_ID']}"
-        headers = {"Authorization": f"Bearer {self.environment['CLOUDFLARE_API_TOKEN']}"}
-        async with httpx2.AsyncClient(headers=headers, trust_env=False) as http:
-            (zone,) = (await http.get(f"{base}/zones")).json()["result"]
+        async with self.at_cloudflare() as http:
+            (zone,) = (await http.get("/zones")).json()["result"]
             places = [
-                f"{account}/access/apps",
-                f"{account}/access/policies",
-                f"{account}/access/service_tokens",
-                f"{account}/cfd_tunnel?is_deleted=false",
+                f"{self.account}/access/apps",
+                f"{self.account}/access/policies",
+                f"{self.account}/access/service_tokens",
+                f"{self.account}/cfd_tunnel?is_deleted=false",
                 f"/zones/{zone['id']}/dns_records",
             ]
-            answers = [(await http.get(base + place)).json() for place in places]
+            answers = [(await http.get(place)).json() for place in places]
         return [str(one.get("name")) for answer in answers for one in answer["result"]]
 
 

@@ -6,10 +6,12 @@ import stat
 
 import pytest
 
-from app.provision.apply import InTheWay, OtherHostname
+from app.provision import apply as provision
+from app.provision import service_tokens
+from app.provision.apply import InTheWay, NotApplied, OtherHostname
 from app.provision.cloudflare import CloudflareRefused, PermissionMissing
 from app.provision.found import ORDER
-from app.provision.plan import Plan
+from app.provision.plan import Plan, Step
 from app.simulator.api import EVERY_PERMISSION, ApiToken, Fault
 
 from .desk import DOOR, HOST, POLICY, Desk, holdings, intended
@@ -285,3 +287,38 @@ async def test_a_foreign_record_is_never_overwritten(desk: Desk) -> None:
         await desk.apply()
     assert not desk.run.writes()
     assert zone.records.all() == [record]
+
+
+async def test_a_firewall_rule_that_somebody_makes_meanwhile_is_not_lost(desk: Desk) -> None:
+    zone = desk.account.zones["example.com"]
+    theirs = {"id": "theirs", "description": "theirs", "expression": "true", "action": "block"}
+
+    def meanwhile(step: Step) -> None:
+        if step.kind == "waf-rule":
+            zone.firewall = {"id": "f" * 32, "version": "1", "rules": [theirs]}
+
+    async with desk.api() as api:
+        await provision.apply(api, desk.files, intended(), meanwhile)
+    assert zone.firewall is not None
+    assert [rule["description"] for rule in zone.firewall["rules"]] == ["theirs", f"brain-mcp {HOST}"]
+
+
+async def test_what_shall_not_go_stays_and_is_kept_here(desk: Desk) -> None:
+    async with desk.api() as api:
+        kept = await service_tokens.create(api, desk.files, "nightly", hostname=HOST)
+        before, secret = holdings(desk.account), kept.file.read_bytes()
+        await desk.apply()
+        stays = await provision.down(api, desk.files, goes=lambda step: step.kind != "service-token")
+    assert [(step.kind, step.name) for step in stays] == [("service-token", f"nightly [brain-mcp {HOST}]")]
+    assert holdings(desk.account) == before
+    assert kept.file.read_bytes() == secret
+    assert not desk.files.token_file.exists()
+    state = desk.files.state()
+    assert state is not None
+    assert (len(state.known("service-token")), state.known("application"), state.auds) == (1, (), ())
+    with pytest.raises(NotApplied):
+        await desk.drift()
+    await desk.apply()
+    await desk.down()
+    assert not desk.account.service_tokens.all()
+    assert not kept.file.exists()
