@@ -133,7 +133,8 @@ async def _step_by_step(
     strange = _strangers(opening, state)
     serving = await stack.enter_async_context(_served(settings, sockets))
     door = await stack.enter_async_context(_at_the_door(sockets[1], intent.hostname))
-    proof = prove("The tunnel door", door, strange, within=DOOR_WITHIN)
+    asked = partial(prove, team=state.team, host=intent.hostname)
+    proof = asked("The tunnel door", door, strange, within=DOOR_WITHIN)
     await _meanwhile(proof, opening.stop, serving)
     say(f"The tunnel door refuses every stranger: {len(strange)} ways in were tried.")
 
@@ -144,7 +145,9 @@ async def _step_by_step(
     await _meanwhile(nobody_else, opening.stop, serving, running)
 
     public = await stack.enter_async_context(httpx2.AsyncClient(base_url=opening.url))
-    proof = prove(opening.url, public, strange, within=opening.patience)
+    proof = prove(
+        opening.url, public, strange, team=state.team, host=intent.hostname, within=opening.patience
+    )
     await _meanwhile(proof, opening.stop, serving, running)
     say(f"{opening.url} refuses every stranger, too.")
     say(welcome(opening.url, intent))

@@ -10,6 +10,7 @@ import json
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -19,7 +20,7 @@ from app.settings import Settings, base
 from app.settings.values import Tcp, Unix
 
 PAUSE = 0.2  # seconds between two tries
-NO_KEYS = 503  # our own door lets nobody in while it has no signing keys to verify anybody with
+TOO_MANY = 429
 
 
 class NotReady(AppError):
@@ -39,13 +40,16 @@ def register(nouns: Any) -> None:
     parser.add_argument(
         "--closed", action="store_true", help="ask the tunnel door instead: it must refuse whoever is nobody"
     )
+    parser.add_argument(
+        "--or-off", action="store_true", help="with --closed: content, too, when the tunnel door is off"
+    )
     parser.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="how long to try")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    ask = _closed if args.closed else _ready
+    ask = partial(_closed, or_off=args.or_off) if args.closed else _ready
     try:
         sentence, fine = _until(ask, settings, time.monotonic() + args.wait), True
     except (NotReady, NotClosed) as problem:
@@ -75,26 +79,47 @@ def _ready(settings: Settings) -> str:
     return f"Ready: the LAN door at {door} answers, and the database works."
 
 
-def _closed(settings: Settings) -> str:
-    """Raises NotReady while nothing answers, NotClosed when somebody could come in."""
+def _closed(settings: Settings, *, or_off: bool) -> str:
+    """Raises NotReady while nothing answers or nothing is proven, NotClosed when somebody could come in."""
     door = settings.tunnel_door
     if door is None:
-        return "Closed: the tunnel door is off (CF_ACCESS_TEAM is not set)."
+        if or_off:
+            return "The tunnel door is off (CF_ACCESS_TEAM is not set): there is no way in."
+        raise NotClosed(
+            "The tunnel door is off (CF_ACCESS_TEAM is not set): a connector would lead nowhere. "
+            "Start none, or set CF_ACCESS_TEAM and CF_ACCESS_AUD and restart the server."
+        )
     from app.cli.database import clock  # neither for a health check: it is asked often
-    from app.tunnel.proof import REFUSALS, attempts
+    from app.tunnel.proof import attempts
 
     stranger = "nobody@example.com"
     for attempt in attempts(
         ("/",), team=settings.access_team, aud=min(settings.access_aud), email=stranger, now=clock()
     ):
         headers = {"Host": base(settings).netloc, **attempt.headers}
-        status = _ask(door, attempt.method, attempt.path, headers=headers, content=attempt.body).status_code
-        if status not in REFUSALS and status != NO_KEYS:
-            raise NotClosed(
-                f"The tunnel door at {door} answers {status} to a stranger with {attempt.name}; "
-                "it must refuse. Start no connector. Check TUNNEL_DOOR, and what else listens there."
-            )
+        answer = _ask(door, attempt.method, attempt.path, headers=headers, content=attempt.body)
+        _must_refuse(door, attempt.name, answer)
     return f"Closed: the tunnel door at {door} refuses strangers, whatever they make up."
+
+
+def _must_refuse(door: Tcp | Unix, brings: str, response: httpx2.Response) -> None:
+    """By what our own door says in words: whatever else listens there may say 401, too."""
+    from app.tunnel.answers import Answer
+    from app.tunnel.refusals import refused_by_door, shut_by_door
+
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    answer = Answer(response.status_code, headers, response.content)
+    if refused_by_door(answer) or shut_by_door(answer):
+        return
+    if answer.status == TOO_MANY:
+        raise NotReady(
+            f"The tunnel door at {door} answers 429, which it does before it looks at anybody: nothing is "
+            "proven. Start no connector. Ask again in a minute."
+        )
+    raise NotClosed(
+        f"The tunnel door at {door} answers {answer.in_short()} to a stranger with {brings}; it must refuse, "
+        "in the Brain's own words. Start no connector. Check TUNNEL_DOOR, and what else listens there."
+    )
 
 
 def _ask(door: Tcp | Unix, method: str, path: str, **parts: Any) -> httpx2.Response:

@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from app.doctor import dashboard
-from app.doctor.answers import Answer, Unreached
 from app.doctor.checks import Verdict, counted, fine, wrong
 from app.doctor.clients import McpClient
+from app.tunnel.answers import Answer, Unreached
 
 Ask = Callable[[str, str], Awaitable[Answer | Unreached]]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from app.doctor.answers import Answer, Unreached, who
 from app.doctor.checks import Verdict, fine, unasked, wrong
 from app.doctor.web import Web
 from app.settings import Settings, base
 from app.settings.values import Tcp, Unix
+from app.tunnel.answers import Answer, Unreached, who
 
 # What only an edge adds (app/doors/lan.py); the addresses are of the range for documentation.
 AS_FROM_THE_TUNNEL = {

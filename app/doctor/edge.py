@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 
 from app.doctor import dashboard
-from app.doctor.answers import Answer, Unreached, blocked_by, edge_error, who
 from app.doctor.checks import Verdict, fine, unasked, wrong
+from app.tunnel.answers import Answer, Unreached, blocked_by, edge_error, who
+from app.tunnel.refusals import Refusal
 
 SOON_DAYS = 3  # Cloudflare renews weeks ahead; this late it does not any more
 APPLY = "brain tunnel apply"
@@ -212,8 +213,8 @@ def unauthenticated(answer: Answer | Unreached, with_slash: Answer | Unreached, 
     return wrong(f"{answer.in_short()} from {speaker}", f"see {dashboard.APPLICATION}")
 
 
-def closed(answers: Mapping[str, tuple[str, str]]) -> Verdict:
-    """`answers`: by what a stranger tried, whether it was `refused` or `open`, and what was seen."""
+def closed(answers: Mapping[str, tuple[Refusal, str]]) -> Verdict:
+    """`answers`: by what a stranger tried, what became of it, and what was seen."""
     open_ones = [f"{tried}: {seen}" for tried, (how, seen) in answers.items() if how == "open"]
     if open_ones:
         return wrong(
@@ -221,4 +222,7 @@ def closed(answers: Mapping[str, tuple[str, str]]) -> Verdict:
             "now: brain tunnel down; then brain tunnel plan shows what Access lacks",
             *open_ones,
         )
+    unknown = [f"{tried}: {seen}" for tried, (how, seen) in answers.items() if how != "refused"]
+    if unknown:
+        return unasked(f"{len(unknown)} of {len(answers)} attempts prove nothing; {unknown[0]}")
     return fine(f"{len(answers)} attempts without a good credential, and none got in")

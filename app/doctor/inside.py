@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.doctor import doors, keys, policy, provisioning, storage, tunnel
-from app.doctor.answers import Answer
 from app.doctor.checks import Check, Question, Verdict, checked, fine, unasked, wrong
 from app.doctor.storage import Free, free_bytes
 from app.doctor.web import Web
@@ -19,6 +18,7 @@ from app.settings.values import Unix, is_loopback
 from app.store.audit import Search as AuditSearch
 from app.store.audit import SqlAudit
 from app.store.engine import Database, sqlite_path
+from app.tunnel.answers import Answer
 from app.tunnel.binary import CloudflaredMissing, CloudflaredRefused, Search
 from app.tunnel.exposed import exposed
 

@@ -16,10 +16,10 @@ from app.access.jwks import STALE_AFTER, BadKeySet, parse
 from app.audit.chain import Record, milliseconds
 from app.audit.events import Event
 from app.doctor import dashboard
-from app.doctor.answers import Answer, Unreached
 from app.doctor.checks import Verdict, fine, unasked, wrong
 from app.doctor.web import Web
 from app.settings import Settings
+from app.tunnel.answers import Answer, Unreached
 
 RECENT = 3600  # seconds
 SAID_DATE = 0.5  # a Date header is cut to whole seconds

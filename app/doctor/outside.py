@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from app.doctor import discovery, edge, programs, provisioning, streams, tunnel
-from app.doctor.answers import Answer, Unreached
 from app.doctor.checks import Question, Verdict, fine, unasked
 from app.doctor.clients import AGENTS, CLIENTS
 from app.doctor.web import Web
@@ -19,9 +18,11 @@ from app.policy.rules import Rule
 from app.provision.cloudflare import CloudflareRefused
 from app.settings import Settings, base
 from app.settings.values import is_loopback
+from app.tunnel.answers import Answer, Unreached
 from app.tunnel.config import SIGNED_IN
 from app.tunnel.exposed import exposed
-from app.tunnel.proof import attempts, judge
+from app.tunnel.proof import attempts
+from app.tunnel.refusals import Refusal, judge
 
 Resolve = Callable[[str], Awaitable[Sequence[str] | None]]
 
@@ -104,10 +105,11 @@ class Outside:
 
     async def closed(self) -> Verdict:
         known = sorted(email for rule in self.rules for email in rule.emails)
-        answers: dict[str, tuple[str, str]] = {}
+        team = self.settings.access_team
+        answers: dict[str, tuple[Refusal, str]] = {}
         for attempt in attempts(
             SIGNED_IN,
-            team=self.settings.access_team,
+            team=team,
             aud=min(self.settings.access_aud),
             email=known[0] if known else "nobody@example.com",
             now=self.now(),
@@ -116,7 +118,7 @@ class Outside:
                 attempt.method, self.url + attempt.path, headers=attempt.headers, content=attempt.body or None
             )
             answers[attempt.name] = (
-                judge(attempt, answer.status, answer.headers)
+                judge(answer, team=team, host=self.host, forged=attempt.forged)
                 if isinstance(answer, Answer)
                 else ("unreachable", answer.in_short())
             )

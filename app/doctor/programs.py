@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 
 from app.doctor import dashboard
-from app.doctor.answers import Answer, Unreached, blocked_by, who
 from app.doctor.checks import Verdict, fine, wrong
+from app.tunnel.answers import Answer, Unreached, blocked_by, unblock, who
 
 # A tool call whose argument a firewall may take for an attack (anthropics/claude-code#64384).
 LIKE_SQL = json.dumps(
@@ -82,16 +82,6 @@ def agents(answers: Mapping[str, Answer | Unreached], host: str) -> Verdict:
         lines = [f"all: {next(iter(blocked.values())).status} by {blocked_by(next(iter(blocked.values())))}"]
     return wrong(
         f"{len(blocked)} of {len(answers)} are blocked before they reach Access",
-        _unblock(blocked, host),
+        unblock(host, *blocked.values()),
         *lines,
     )
-
-
-def _unblock(blocked: Mapping[str, Answer], host: str) -> str:
-    by = {blocked_by(answer) for answer in blocked.values()}
-    skip = f'{dashboard.CUSTOM_RULES}: Skip all remaining rules when Hostname equals "{host}"'
-    if any("bot" in one for one in by):
-        return f"{skip}, with Super Bot Fight Mode; Bot Fight Mode knows no exception, off: {dashboard.BOTS}"
-    if any("Integrity" in one for one in by):
-        return f"{skip}, with Browser Integrity Check; or off: {dashboard.BROWSER_CHECK}"
-    return f"{skip}; Access is asked all the same"

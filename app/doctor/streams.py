@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.doctor import dashboard
-from app.doctor.answers import Answer, Unreached, who
 from app.doctor.checks import Verdict, fine, unasked, wrong
+from app.tunnel.answers import Answer, Unreached, who
 
 SLOW = 5.0  # seconds to a first byte, after which people wonder
 LONGEST_GAP = 60.0  # seconds; the edge cuts at 120 without a byte, other proxies at 60

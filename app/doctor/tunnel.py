@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from app.doctor.answers import Answer
 from app.doctor.checks import Verdict, counted, fine, unasked, wrong
 from app.doctor.web import Web
 from app.errors import AppError
 from app.settings.values import is_loopback
+from app.tunnel.answers import Answer
 from app.tunnel.binary import Cloudflared, Search
 from app.tunnel.config import Exposure
 from app.tunnel.lint import lint

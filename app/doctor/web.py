@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx2
 
-from app.doctor.answers import Answer, Unreached
 from app.doctor.streams import Streamed
+from app.tunnel.answers import Answer, Unreached
 
 TIMEOUT = 10.0  # what claude.ai waits for
 MAX_BODY = 64 * 1024

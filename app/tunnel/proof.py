@@ -9,23 +9,19 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import httpx2
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from app.errors import AppError
+from app.tunnel.answers import Answer, Unreached
+from app.tunnel.refusals import Refusal, is_silence, judge
 
-Verdict = Literal["refused", "open", "unreachable"]
 Headers = Mapping[str, str]
 
 ASSERTION = "Cf-Access-Jwt-Assertion"
-# 400, 421, 429: ours, for what is no good request. 401, 403: Access, cloudflared or we say no.
-REFUSALS = frozenset({400, 401, 403, 421, 429})
-# What the edge answers while no connector serves the name: 1033 comes as a 530.
-NOBODY_THERE = frozenset({502, 503, 504, 521, 522, 523, 530})
-BAD_ASSERTION = 502  # cloudflared's own answer to an assertion that does not verify
+MAX_BODY = 64 * 1024
 ATTEMPT_SECONDS = 15.0
 
 
@@ -42,11 +38,11 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """`evidence` is what was seen, in words; never anything of the body."""
+class Judged:
+    """`evidence` is what was seen, in words: of the body only the code of an error."""
 
     attempt: Attempt
-    verdict: Verdict
+    verdict: Refusal
     evidence: str
 
 
@@ -67,41 +63,44 @@ def attempts(pages: Sequence[str], *, team: str, aud: str, email: str, now: floa
     return tuple(found)
 
 
-async def ask(client: httpx2.AsyncClient, attempt: Attempt) -> Answer:
-    """`client` has the base URL, and the Host header where that differs."""
+async def ask(client: httpx2.AsyncClient, attempt: Attempt, *, team: str, host: str) -> Judged:
+    """`client` has the base URL, and the Host header where that differs from `host`, the public name.
+
+    `team`: the Access team before it. Never raises, whatever is answered.
+    """
+    answer = await _asked(client, attempt)
+    if isinstance(answer, Unreached):
+        return Judged(attempt, "unreachable", answer.in_short())
+    return Judged(attempt, *judge(answer, team=team, host=host, forged=attempt.forged))
+
+
+async def _asked(client: httpx2.AsyncClient, attempt: Attempt) -> Answer | Unreached:
     try:
-        async with client.stream(
-            attempt.method,
-            attempt.path,
-            headers=dict(attempt.headers),
-            content=attempt.body or None,
-            timeout=ATTEMPT_SECONDS,
-            follow_redirects=False,
-        ) as response:
-            return Answer(attempt, *judge(attempt, response.status_code, response.headers))
-    except httpx2.TimeoutException:
-        return Answer(attempt, "unreachable", f"no answer within {ATTEMPT_SECONDS:.0f} s")
-    except httpx2.TransportError as problem:
-        return Answer(attempt, "unreachable", f"no connection: {problem}")
+        async with asyncio.timeout(ATTEMPT_SECONDS):
+            return await _answer(client, attempt)
+    except (TimeoutError, httpx2.TimeoutException):
+        return Unreached("time", f"{ATTEMPT_SECONDS:.0f} s")
+    except (httpx2.HTTPError, httpx2.InvalidURL) as problem:
+        return Unreached("connection", str(problem))
 
 
-def judge(attempt: Attempt, status: int, headers: Mapping[str, str]) -> tuple[Verdict, str]:
-    """Only what is known to be a refusal is one; whatever else is answered counts as open."""
-    location = headers.get("location", "")
-    if status in (302, 303) and _is_login(location):
-        return "refused", f"{status} to the login of Access"
-    if status in REFUSALS:
-        return "refused", str(status)
-    if status == BAD_ASSERTION and attempt.forged:
-        return "refused", f"{status} by cloudflared"
-    if status in NOBODY_THERE:
-        return "unreachable", f"{status}: no connector serves the name"
-    return "open", f"{status}{f' to {location}' if location else ''}"
-
-
-def _is_login(location: str) -> bool:
-    host = httpx2.URL(location).host if "://" in location else ""
-    return host.endswith(".cloudflareaccess.com")
+async def _answer(client: httpx2.AsyncClient, attempt: Attempt) -> Answer:
+    async with client.stream(
+        attempt.method,
+        attempt.path,
+        headers=dict(attempt.headers),
+        content=attempt.body or None,
+        timeout=ATTEMPT_SECONDS,
+        follow_redirects=False,
+    ) as response:
+        body = bytearray()
+        if response.status_code >= 300:  # what lets somebody in may be a stream without an end
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) >= MAX_BODY:
+                    break
+        headers = {key.lower(): value for key, value in response.headers.items()}
+        return Answer(response.status_code, headers, bytes(body[:MAX_BODY]))
 
 
 def _call(name: str, headers: Headers, *, path: str = "/mcp", forged: bool = False) -> Attempt:
@@ -149,7 +148,7 @@ class NotClosed(AppError):
 
 
 class NotReachable(AppError):
-    """Nothing is proven, because nothing answers."""
+    """Nothing is proven: nothing answers, or nobody whose no counts."""
 
     code = "not_reachable"
 
@@ -159,15 +158,18 @@ async def prove(
     client: httpx2.AsyncClient,
     strange: Sequence[Attempt],
     *,
+    team: str,
+    host: str,
     within: float,
     look_every: float = 2.0,
 ) -> None:
-    """Returns when each attempt has been refused. What is not reachable yet is asked again, for `within`
-    seconds; DNS and Access take a while. Raises NotClosed at once, NotReachable after that."""
+    """Returns when each attempt has been refused by Access, cloudflared or the tunnel door. What is not
+    reachable yet, or is refused by somebody else, is asked again, for `within` seconds; DNS and Access take
+    a while. Raises NotClosed at once, NotReachable after that."""
     loop = asyncio.get_running_loop()
     until, left = loop.time() + within, list(strange)
     while left:
-        answer = await ask(client, left[0])
+        answer = await ask(client, left[0], team=team, host=host)
         if answer.verdict == "open":
             raise NotClosed(
                 f"{name} answered a stranger who brings {answer.attempt.name} with {answer.evidence}, "
@@ -176,9 +178,18 @@ async def prove(
         if answer.verdict == "refused":
             left.pop(0)
         elif loop.time() > until:
-            raise NotReachable(f"{name} could not be asked within {within:.0f} s: {answer.evidence}.")
+            raise NotReachable(_not_proven(name, answer, within))
         else:
             await asyncio.sleep(look_every)
+
+
+def _not_proven(name: str, answer: Judged, within: float) -> str:
+    if answer.verdict == "unreachable":
+        return f"{name} could not be asked within {within:.0f} s: {answer.evidence}."
+    return (
+        f"{name} was not proven closed within {within:.0f} s. A stranger who brings "
+        f"{answer.attempt.name} got {answer.evidence}."
+    )
 
 
 async def prove_gone(
@@ -188,10 +199,10 @@ async def prove_gone(
     seconds."""
     loop = asyncio.get_running_loop()
     until = loop.time() + within
-    while (answer := await ask(client, _call("nothing", {}))).verdict != "unreachable":
+    while isinstance(answer := await _asked(client, _call("nothing", {})), Answer) and not is_silence(answer):
         if loop.time() > until:
             raise NotClosed(
-                f"{name} still answers ({answer.evidence}). If another record of the zone covers the name, "
+                f"{name} still answers ({answer.in_short()}). If another record of the zone covers the name, "
                 "like a `*`, that is not from here; else look again in a minute."
             )
         await asyncio.sleep(look_every)

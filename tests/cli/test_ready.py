@@ -28,14 +28,15 @@ def internet(port: int) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def answering(*statuses: int) -> AsyncIterator[int]:
+async def answering(*statuses: int, headers: str = "", body: str = "") -> AsyncIterator[int]:
     """Something on a port that says each status once, and the last of them from then on."""
     left = list(statuses)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         status = left.pop(0) if len(left) > 1 else left[0]
-        writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        head = f"HTTP/1.1 {status} X\r\n{headers}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        writer.write((head + body).encode())
         await writer.drain()
         writer.close()
 
@@ -91,21 +92,62 @@ async def test_a_tunnel_door_on_a_unix_socket_is_asked_there(tmp_path: Path) -> 
     assert ran.code == 0, ran
 
 
-@pytest.mark.parametrize("status", [200, 204, 302, 404, 500])
+@pytest.mark.parametrize("status", [200, 204, 302, 400, 401, 403, 404, 421, 500, 503])
 async def test_whatever_is_no_refusal_starts_no_connector_and_is_not_waited_for(
     tmp_path: Path, status: int
 ) -> None:
     async with answering(status) as port, asyncio.timeout(20):
         ran = await brain(tmp_path, "ready", "--closed", "--wait", "600", **internet(port))
     assert ran.code == 1
-    assert f"answers {status} to a stranger with nothing" in ran.out
+    assert f"answers HTTP {status} to a stranger with nothing" in ran.out
     assert "Start no connector." in ran.out
 
 
-async def test_a_tunnel_door_that_is_off_lets_nobody_in(tmp_path: Path) -> None:
-    ran = await brain(tmp_path, "ready", "--closed")
+MARK = "X-Request-Id: 1\r\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "code", "exit_code"),
+    [
+        (401, MARK, "unauthorized", 0),
+        (503, MARK, "temporarily_unavailable", 0),
+        (503, MARK, "door_closed", 0),
+        (401, "", "unauthorized", 1),
+        (401, MARK, "login_needed", 1),
+        (400, MARK, "invalid_request", 1),
+        (421, MARK, "misrouted", 1),
+        (503, MARK, "store_unusable", 1),
+        (503, "", "temporarily_unavailable", 1),
+        (429, MARK, "rate_limited", 1),
+        (429, "", "", 1),
+    ],
+)
+async def test_a_refusal_is_one_in_the_words_of_the_brain_alone(
+    tmp_path: Path, status: int, headers: str, code: str, exit_code: int
+) -> None:
+    body = json.dumps({"error": code})
+    async with answering(status, headers=headers, body=body) as port:
+        ran = await brain(tmp_path, "ready", "--closed", **internet(port))
+    assert ran.code == exit_code, ran
+
+
+async def test_a_door_that_is_asked_too_often_is_asked_again_later(tmp_path: Path) -> None:
+    body = json.dumps({"error": "unauthorized"})
+    async with answering(429, 429, 401, headers=MARK, body=body) as port:
+        ran = await brain(tmp_path, "ready", "--closed", "--wait", "20", **internet(port))
+    assert ran.code == 0, ran
+    async with answering(429) as port:
+        ran = await brain(tmp_path, "ready", "--closed", **internet(port))
+    assert "Ask again in a minute" in ran.out
+
+
+async def test_behind_a_tunnel_door_that_is_off_no_connector_is_started(tmp_path: Path) -> None:
+    ran = await brain(tmp_path, "ready", "--closed", "--wait", "600")
+    assert ran.code == 1
+    assert "The tunnel door is off (CF_ACCESS_TEAM is not set)" in ran.out
+    ran = await brain(tmp_path, "ready", "--closed", "--or-off")
     assert ran.code == 0
-    assert "the tunnel door is off" in ran.out
+    assert "there is no way in" in ran.out
 
 
 async def test_a_tunnel_door_that_does_not_answer_is_not_proven_closed(tmp_path: Path) -> None:

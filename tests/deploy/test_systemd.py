@@ -70,7 +70,7 @@ def test_data_dir_is_the_folder_that_systemd_makes_for_the_server() -> None:
 def test_started_means_that_it_answers_and_that_the_tunnel_door_refuses() -> None:
     said = [command.removeprefix(BRAIN) for command in unit(SERVER)["Service"]["ExecStartPost"]]
     assert said[0].startswith("ready --wait")
-    assert said[1] == "ready --closed"
+    assert said[1] == "ready --closed --or-off"
 
 
 def test_the_connector_comes_after_the_server_and_goes_with_it() -> None:

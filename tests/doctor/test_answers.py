@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from app.doctor import edge, programs, provisioning, streams
-from app.doctor.answers import Answer, Unreached, blocked_by, edge_error, who
 from app.doctor.clients import CLIENTS
 from app.doctor.keys import clock_verdict
 from app.doctor.provisioning import days_left
 from app.doctor.streams import Streamed
 from app.doctor.tunnel import metrics_in
 from app.provision.applications import REDIRECTS
+from app.tunnel.answers import Answer, Unreached, blocked_by, edge_error, who
+from app.tunnel.refusals import Refusal
 
 RAY = {"server": "cloudflare", "cf-ray": "8f00-SIM"}
 LOGIN = "https://acme.cloudflareaccess.com/cdn-cgi/access/login/brain.example.com?kid=" + "a" * 64
@@ -103,6 +104,21 @@ def test_an_answer_to_a_stranger_is_the_worst_there_is() -> None:
     assert verdict.fix.startswith("now: brain tunnel down")
     page = edge.application(Answer(200, RAY, b"{}"), "/mcp", ["acme.cloudflareaccess.com"], frozenset())
     assert (page.ok, page.evidence) == (False, "/mcp is open to anybody: HTTP 200")
+
+
+@pytest.mark.parametrize(
+    ("what", "seen"),
+    [("unreachable", "no answer in time (15 s)"), ("unproven", "403 by a bot rule (challenge)")],
+)
+def test_where_nothing_is_proven_nothing_is_green(what: Refusal, seen: str) -> None:
+    nothing = edge.closed({f"attempt {number}": (what, seen) for number in range(13)})
+    assert nothing.ok is None
+    assert nothing.evidence == f"13 of 13 attempts prove nothing; attempt 0: {seen}"
+    one = edge.closed({"nothing": ("refused", "401"), "a made-up cookie": (what, seen)})
+    assert one.ok is None
+    worse = edge.closed({"nothing": ("open", "200"), "a made-up cookie": (what, seen)})
+    assert worse.ok is False
+    assert edge.closed({"nothing": ("refused", "401")}).ok is True
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,21 @@ async def test_killed_it_leaves_no_way_in_and_the_next_one_goes_on(internet: Wor
     assert sorted(await internet.left_at_cloudflare()) == before
 
 
+@needs_cloudflared
+async def test_where_a_bot_rule_answers_every_stranger_nothing_is_proven_and_nothing_stays_open(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path, "--challenge", "python-httpx") as internet:
+        async with up(internet, *FIRST, "--wait", "6s") as running:
+            assert await running.ended() == 1
+        assert "NOT OPEN. " in running.text
+        assert "by a bot rule (challenge), before Access was asked" in running.text
+        assert f'Skip all remaining rules when Hostname equals "{HOST}"' in running.text
+        assert "refuses every stranger, too" not in running.text
+        assert f"OPEN: {URL}" not in running.text
+        assert await internet.left_at_cloudflare() == []
+
+
 @pytest.mark.parametrize("does", ["exit 1", "exec sleep 60"])
 async def test_without_a_connection_everything_is_taken_down_again(internet: World, does: str) -> None:
     program = a_program(internet.folder / "cloudflared", does)

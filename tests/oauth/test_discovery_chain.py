@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from app.doctor.answers import Answer, Unreached
 from app.doctor.clients import CLIENTS, McpClient
 from app.doctor.discovery import Ask, Chain, alike, follow, in_one
 from app.simulator import SigningKey
+from app.tunnel.answers import Answer, Unreached
 from tests.house import PUBLIC, Clock, TestHouse, in_one_task, new_team, open_house
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import httpx2
@@ -11,19 +11,19 @@ import pytest
 
 from app.simulator import SigningKey
 from app.tunnel.proof import (
-    Answer,
     Attempt,
+    Judged,
     NotClosed,
     NotReachable,
     ask,
     attempts,
-    judge,
     prove,
     prove_gone,
 )
 from tests.house import HOST, TEAM, Clock, TestHouse, in_one_task, new_team, open_house
 
 AUD = "a" * 64
+Said = Mapping[int, tuple[str, str]]
 PAGES = ("/", "/healthz")
 
 
@@ -40,10 +40,10 @@ async def house(
         yield opened
 
 
-async def answers(base_url: str, all_of_them: tuple[Attempt, ...]) -> list[Answer]:
+async def answers(base_url: str, all_of_them: tuple[Attempt, ...]) -> list[Judged]:
     headers = {"Host": HOST}
     async with httpx2.AsyncClient(base_url=base_url, headers=headers, trust_env=False) as client:
-        return [await ask(client, attempt) for attempt in all_of_them]
+        return [await ask(client, attempt, team=TEAM, host=HOST) for attempt in all_of_them]
 
 
 async def test_the_tunnel_door_refuses_all_of_it_and_no_tool_hears_of_it(
@@ -57,7 +57,7 @@ async def test_the_tunnel_door_refuses_all_of_it_and_no_tool_hears_of_it(
 
 async def test_a_door_that_lets_anybody_in_is_open(house: TestHouse, clock: Clock) -> None:
     async with httpx2.AsyncClient(base_url=house.lan, trust_env=False) as client:
-        found = [await ask(client, attempt) for attempt in everything(clock())]
+        found = [await ask(client, attempt, team=TEAM, host=HOST) for attempt in everything(clock())]
     assert "open" in {answer.verdict for answer in found}
 
 
@@ -71,14 +71,20 @@ async def test_where_nobody_listens_nothing_is_proven(clock: Clock) -> None:
     assert [answer.verdict for answer in found] == ["unreachable"]
 
 
-async def answering(*statuses: int) -> asyncio.Server:
-    """One status after the other, the last one for ever."""
+OURS = "X-Request-Id: 1\r\n", '{"error": "unauthorized"}'
+SAID = {401: OURS}
+
+
+async def answering(*statuses: int, said: Said = SAID) -> asyncio.Server:
+    """One status after the other, the last one for ever. `said`: headers and body by status."""
     left = list(statuses)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         status = left.pop(0) if len(left) > 1 else left[0]
-        writer.write(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
+        headers, body = said.get(status, ("", ""))
+        head = f"HTTP/1.1 {status} X\r\n{headers}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        writer.write((head + body).encode())
         await writer.drain()
         writer.close()
 
@@ -90,49 +96,45 @@ def at(server: asyncio.Server) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False)
 
 
+async def proving(server: asyncio.Server, clock: Clock, within: float) -> None:
+    async with server, at(server) as client:
+        strange = everything(clock())
+        await prove("It", client, strange, team=TEAM, host=HOST, within=within, look_every=0.01)
+
+
 async def test_what_does_not_answer_yet_is_asked_again_and_each_attempt_has_to_be_refused(
     clock: Clock,
 ) -> None:
-    strange = everything(clock())
-    async with await answering(530, 530, 401) as server, at(server) as client:
-        await prove("It", client, strange, within=20, look_every=0.01)
-    async with await answering(530, 401, 403, 200) as server, at(server) as client:
-        with pytest.raises(NotClosed, match=r"It answered a stranger who brings .* with 200"):
-            await prove("It", client, strange, within=20, look_every=0.01)
-    async with await answering(401, 530) as server, at(server) as client:
-        with pytest.raises(NotReachable, match="530: no connector serves the name"):
-            await prove("It", client, strange, within=0.05, look_every=0.01)
+    await proving(await answering(530, 530, 401), clock, within=20)
+    with pytest.raises(NotClosed, match=r"It answered a stranger who brings .* with 200"):
+        await proving(await answering(530, 401, 200), clock, within=20)
+    with pytest.raises(NotReachable, match="530: no connector serves the name"):
+        await proving(await answering(401, 530), clock, within=0.05)
+
+
+async def test_a_no_of_somebody_else_is_asked_again_and_never_becomes_a_proof(clock: Clock) -> None:
+    await proving(await answering(403, 429, 400, 401), clock, within=20)
+    challenge = {403: ("cf-ray: 1\r\ncf-mitigated: challenge\r\n", "<html>")}
+    with pytest.raises(NotReachable) as told:
+        await proving(await answering(403, said=challenge), clock, within=0.05)
+    assert "before Access was asked" in told.value.public
+    assert f'Skip all remaining rules when Hostname equals "{HOST}"' in told.value.public
+    for status in (400, 403, 429):
+        with pytest.raises(NotReachable, match="was not proven closed"):
+            await proving(await answering(status), clock, within=0.05)
+
+
+async def test_a_location_that_is_no_url_is_no_login_and_no_crash(clock: Clock) -> None:
+    said = {302: ("Location: https://[::bad\r\n", "")}
+    with pytest.raises(NotClosed):
+        await proving(await answering(302, said=said), clock, within=20)
 
 
 async def test_a_name_is_gone_when_nothing_of_ours_answers_any_more() -> None:
     async with await answering(302, 401, 530) as server, at(server) as client:
         await prove_gone("It", client, within=20, look_every=0.01)
-    async with await answering(200) as server, at(server) as client:
-        with pytest.raises(NotClosed, match="It still answers"):
-            await prove_gone("It", client, within=0.05, look_every=0.01)
-
-
-NOTHING, FORGED = Attempt("n", "POST", "/mcp"), Attempt("f", "POST", "/mcp", forged=True)
-
-
-@pytest.mark.parametrize(
-    ("attempt", "status", "location", "verdict"),
-    [
-        (NOTHING, 401, "", "refused"),
-        (NOTHING, 403, "", "refused"),
-        (NOTHING, 302, "https://acme.cloudflareaccess.com/cdn-cgi/access/login/x", "refused"),
-        (NOTHING, 302, "https://brain.example.com/login", "open"),
-        (NOTHING, 302, "https://acme.cloudflareaccess.com.evil.example/x", "open"),
-        (NOTHING, 302, "/login", "open"),
-        (NOTHING, 307, "https://acme.cloudflareaccess.com/x", "open"),
-        (NOTHING, 200, "", "open"),
-        (NOTHING, 404, "", "open"),
-        (NOTHING, 500, "", "open"),
-        (NOTHING, 502, "", "unreachable"),
-        (FORGED, 502, "", "refused"),
-        (FORGED, 503, "", "unreachable"),
-        (NOTHING, 530, "", "unreachable"),
-    ],
-)
-def test_only_a_refusal_is_a_refusal(attempt: Attempt, status: int, location: str, verdict: str) -> None:
-    assert judge(attempt, status, {"location": location} if location else {})[0] == verdict
+    for status in (200, 403, 503):
+        said = {503: ("X-Request-Id: 1\r\n", '{"error": "temporarily_unavailable"}')}
+        async with await answering(status, said=said) as server, at(server) as client:
+            with pytest.raises(NotClosed, match="It still answers"):
+                await prove_gone("It", client, within=0.05, look_every=0.01)

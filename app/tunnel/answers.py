@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
+
+from app.doctor import dashboard
 
 Who = Literal[
     "Access",
@@ -59,7 +61,7 @@ class Answer:
     @property
     def login(self) -> tuple[str, str]:
         """(team domain, AUD tag) of a redirect to the login page of Access; empty texts where it is none."""
-        url = urlsplit(self.headers.get("location", ""))
+        url = _split(self.headers.get("location", ""))
         if not 300 <= self.status < 400 or "/cdn-cgi/access/login" not in url.path:
             return "", ""
         return url.netloc, parse_qs(url.query).get("kid", [""])[0]
@@ -68,7 +70,7 @@ class Answer:
         """Like `HTTP 302 to acme.cloudflareaccess.com`."""
         said = f"HTTP {self.status}"
         if location := self.headers.get("location"):
-            return f"{said} to {urlsplit(location).netloc or location[:80]}"
+            return f"{said} to {_split(location).netloc or location[:80]}"
         code = _edge_code(self)
         if self.error or code:
             return f"{said} {self.error or f'error code {code}'}"
@@ -136,12 +138,31 @@ def blocked_by(answer: Answer) -> str:
     return _RULES.get(_edge_code(answer), "a rule of the zone")
 
 
+def unblock(host: str, *blocked: Answer) -> str:
+    """Where to click, so that the rules of the zone that gave these answers leave `host` to Access."""
+    by = " ".join(map(blocked_by, blocked))
+    skip = f'{dashboard.CUSTOM_RULES}: Skip all remaining rules when Hostname equals "{host}"'
+    if "bot" in by:
+        return f"{skip}, with Super Bot Fight Mode; Bot Fight Mode knows no exception, off: {dashboard.BOTS}"
+    if "Integrity" in by:
+        return f"{skip}, with Browser Integrity Check; or off: {dashboard.BROWSER_CHECK}"
+    return f"{skip}; Access is asked all the same"
+
+
 def edge_error(answer: Answer) -> str:
     """The number of Cloudflare's own error: 1033, 522 …; empty where it is none."""
     code = _edge_code(answer)
     if code:
         return code
     return str(answer.status) if 520 <= answer.status <= 530 else ""
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL that a stranger wrote; all empty where it is none (`https://[::bad`)."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return SplitResult("", "", "", "", "")
 
 
 def _edge_code(answer: Answer) -> str:
