@@ -64,8 +64,14 @@ def _nothing_proven(answer: Answer) -> str:
 
 
 def refused_by_door(answer: Answer) -> bool:
-    """Whether our own door has looked at the credential, or seen none, and said no."""
-    return answer.status == 401 and "x-request-id" in answer.headers and answer.error in UNKNOWN
+    """Whether our own door has looked at the credential, or seen none, and said no: in JSON, or to people
+    by the page that has the id of its own request in it (app/doors/credentials.py)."""
+    request_id = answer.headers.get("x-request-id", "")
+    if answer.status != 401 or not request_id:
+        return False
+    return answer.error in UNKNOWN or (
+        answer.is_page and f"Request <code>{request_id}</code>".encode() in answer.body
+    )
 
 
 def is_silence(answer: Answer) -> bool:

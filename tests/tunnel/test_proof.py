@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from app.simulator import SigningKey
+from app.tunnel.config import SIGNED_IN
 from app.tunnel.proof import (
     Attempt,
     Judged,
@@ -53,6 +54,17 @@ async def test_the_tunnel_door_refuses_all_of_it_and_no_tool_hears_of_it(
     assert {answer.verdict for answer in found} == {"refused"}
     assert len(found) == 13
     assert len({answer.attempt.name for answer in found}) == 13
+
+
+async def test_with_the_inner_oauth_server_its_pages_refuse_them_too(
+    tmp_path: Path, clock: Clock, signing_keys: tuple[SigningKey, ...]
+) -> None:
+    team = new_team(clock, (signing_keys[0], signing_keys[1]))
+    async with open_house(tmp_path, clock, team, OAUTH_ENABLED="true") as house:
+        strange = attempts(SIGNED_IN, team=TEAM, aud=team.aud, email="alice@example.com", now=clock())
+        found = await answers(house.tunnel, strange)
+    assert {answer.attempt.path for answer in found} >= {"/authorize", "/consent"}
+    assert {answer.verdict for answer in found} == {"refused"}
 
 
 async def test_a_door_that_lets_anybody_in_is_open(house: TestHouse, clock: Clock) -> None:

@@ -7,6 +7,7 @@ import pytest
 from app.tunnel.answers import Answer
 from app.tunnel.refusals import judge
 
+PAGE = b'<p class="quiet">Request <code>1</code></p>'
 RAY = {"server": "cloudflare", "cf-ray": "8f00-SIM"}
 OURS = {**RAY, "x-request-id": "1"}
 UNAUTHORIZED = b'{"error": "unauthorized"}'
@@ -28,6 +29,7 @@ REFUSED = {
     "a page of Access": Answer(403, {**RAY, "cf-access-error": '"no"'}, b"<html>"),
     "cloudflared without an assertion": Answer(403, RAY),
     "the tunnel door": Answer(401, OURS, UNAUTHORIZED),
+    "the tunnel door, to people": Answer(401, {**OURS, "content-type": "text/html; charset=utf-8"}, PAGE),
     "the tunnel door, with a bearer token": Answer(401, OURS, b'{"error": "invalid_token"}'),
 }
 UNPROVEN = {
@@ -52,6 +54,10 @@ UNPROVEN = {
     "another server, 403": Answer(403, {"server": "nginx"}),
     "another server in our words, without a mark": Answer(401, RAY, UNAUTHORIZED),
     "another server with our mark, in other words": Answer(401, OURS, b'{"error": "no"}'),
+    "a page with the id of another request": Answer(
+        401, {**OURS, "x-request-id": "2", "content-type": "text/html"}, PAGE
+    ),
+    "a page with our mark alone": Answer(401, {**OURS, "content-type": "text/html"}, b"<html>"),
     "Managed OAuth of another name": challenged("Bearer", f"https://evil.example{WELL_KNOWN}"),
     "a challenge of somebody's OAuth": challenged("Bearer", "https://brain.example.com/.well-known/x"),
     "a challenge that is no URL": challenged("Bearer", "https://[::bad"),
