@@ -100,7 +100,7 @@ async def alone(api: Cloudflare, found: Found, ours: Set[str], say: Say, *, with
             raise NotClosed(
                 f"Another connector serves this tunnel: {names}. Cloudflare sends requests to it, too, and "
                 "nobody knows what answers there. End it; if you do not know it, somebody has the tunnel's "
-                "token: `brain tunnel down`, then up again, makes a new tunnel with a new token."
+                "token: `brain tunnel down` ends that (and service tokens), and up makes a new one."
             )
         if not said:
             said = True
