@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from app.doctor import dashboard
 from app.doctor.checks import Verdict, fine, unasked, wrong
 from app.doctor.tunnel import START, linted
 from app.policy.rules import Rule
 from app.provision.cloudflare import Cloudflare, CloudflareRefused, PermissionMissing, cloudflare
+from app.provision.connectors import ids, others
 from app.provision.drift import Finding, findings
 from app.provision.files import StateUnusable, TunnelFiles
 from app.provision.found import Found, Wire
@@ -169,31 +169,21 @@ def connectors(seen: Seen, ours: frozenset[str]) -> Verdict:
     """`ours`: the ids of the connectors that run here."""
     if not seen.found.ours("tunnel"):
         return unasked("there is no tunnel: see `drift`")
-    connections = seen.connections
-    ids = {str(one.get("client_id") or one.get("id") or "") for one in connections} - {""}
-    if not ids:
+    there = ids(seen.connections)
+    if not there:
         return wrong("Cloudflare sees no connector of this tunnel", START)
-    if ours and not ours & ids:
+    if ours and not ours & there:
         return wrong(
             "the cloudflared that runs here is not this tunnel's",
             "restart it, so that it reads the token anew: brain tunnel up",
         )
-    if ids - ours if ours else len(ids) > 1:
+    if there - ours if ours else len(there) > 1:
         return wrong(
-            f"{len(ids)} connectors serve this tunnel; Cloudflare sends a request to any of them",
+            f"{len(there)} connectors serve this tunnel; Cloudflare sends a request to any of them",
             f"stop the one that is not this machine's: {dashboard.TUNNELS} → the tunnel → Connectors",
-            *(
-                f"{one['client_id']} from {one.get('origin_ip', 'an address unknown')}"
-                for one in _each(connections)
-            ),
+            *others(seen.connections, frozenset()),
         )
     return fine("one connector, and Cloudflare sees it")
-
-
-def _each(connections: Sequence[Wire]) -> list[Mapping[str, Any]]:
-    """One connection of each connector."""
-    by_id = {str(one.get("client_id")): one for one in connections if one.get("client_id")}
-    return [by_id[key] for key in sorted(by_id)]
 
 
 def service_tokens(found: Found, named: frozenset[str], now: float) -> Verdict:

@@ -12,8 +12,16 @@ def others(connections: Iterable[Wire], ours: Set[str]) -> tuple[str, ...]:
 
     `connections`: of the tunnel; one for each connector or for each connection, both are in use.
     """
-    found = {id: one for one in connections if (id := str(one.get("client_id") or one.get("id") or ""))}
+    found = {id: one for one in connections if (id := _id(one))}
     return tuple(f"{id} from {_address(found[id])}" for id in sorted(found.keys() - ours))
+
+
+def ids(connections: Iterable[Wire]) -> frozenset[str]:
+    return frozenset(map(_id, connections)) - {""}
+
+
+def _id(one: Wire) -> str:
+    return str(one.get("client_id") or one.get("id") or "")
 
 
 def _address(one: Wire) -> str:
