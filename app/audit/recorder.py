@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -86,7 +87,17 @@ class Recorder:
             status = _status(problem)
             raise
         finally:
-            self._note(self._event(call, status, began))
+            await self._read(call, self._event(call, status, began))
+
+    async def _read(self, call: Call, event: Event) -> None:
+        """Reading of ours is written with others. What went to somebody else is on disk before the answer
+        leaves, if it can be: reading goes on without."""
+        if not call.upstream or event.status == GONE:
+            self._note(event)
+            return
+        self._report(event)
+        with contextlib.suppress(AuditUnavailable):  # the record waits for its chance
+            await self._audit.keep(event)
 
     async def _run_change(self, call: Call, work: Callable[[], Awaitable[T]]) -> T:
         began = self._clock()

@@ -241,7 +241,7 @@ async def test_one_step_of_retention_is_bounded_and_the_rest_follows(log: Log, c
     assert await log.audit.prune(AT, older_than=AT - DAY, keep_bytes=2**30) == AT_ONCE
     assert verify_file(log.file, KEY) == AT_ONCE // 2 + 3
     async with retention(log.audit, clock, keep_days=1, keep_mb=1024):
-        await until(lambda: verify_file(log.file, KEY) == 4)
+        await until(lambda: verify_file(log.file, KEY) == 4, seconds=60)
 
 
 async def test_looking_for_what_is_old_does_not_walk_through_a_log_in_which_nothing_is(log: Log) -> None:

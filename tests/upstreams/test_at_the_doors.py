@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from app.simulator import Team
+from tests.audit.tables import lines_in
 from tests.gate.wire import VERSIONS, text_of
 from tests.house import Clock
 
@@ -153,3 +154,17 @@ async def test_a_name_of_ours_is_never_somebody_elses(tmp_path: Path, clock: Clo
     async with upstreamed(tmp_path, clock, team, entries) as house:
         assert "somebody else" not in text_of(await house.call("whoami"))
         assert "nothing of yours" not in text_of(await house.call("search", query="x"))
+
+
+async def test_what_only_reads_at_an_upstream_is_on_disk_before_its_answer_leaves(
+    tmp_path: Path, clock: Clock, team: Team
+) -> None:
+    def trusted(folder: Path, web: Any) -> str:
+        return f'version = 1\n[upstream.inp]\npython = "{PLAIN}:mcp"\ntrust_annotations = true\n'
+
+    async with upstreamed(tmp_path, clock, team, trusted, policy=POLICY) as opened:
+        for number in range(5):
+            answer = await opened.call("inp_echo", text="hello")
+            assert text_of(answer) == "hello"
+            asked = [one for one in lines_in(opened.folder / "brain.db") if one["name"] == "inp_echo"]
+            assert len(asked) == number + 1
