@@ -15,13 +15,14 @@ from typing import Any
 from app import settings as app_settings
 from app.cli.database import clock
 from app.cli.policy_files import Usage
+from app.cli.tunnel_learned import learned, tunnel_files
 from app.doctor import provisioning, tunnel
 from app.doctor.checks import Check, as_json, examine, in_sum, in_words
 from app.doctor.inside import Machine, inside, settings_invalid, socket_of
 from app.doctor.outside import Outside, outside
 from app.doctor.policy import rules
 from app.doctor.web import from_outside, on_this_machine
-from app.provision.files import TunnelFiles
+from app.provision.files import StateUnusable
 from app.settings import Settings, SettingsInvalid
 from app.tunnel.binary import find
 
@@ -49,11 +50,25 @@ def doctor(args: argparse.Namespace, settings: Settings) -> int:
         raise Usage("--stream needs --outside: it is by the public name that a stream is cut")
     env_file = Path(args.env_file or ".env")
     try:
-        settings = app_settings.from_process(str(env_file))
+        settings = _in_force(str(env_file))
     except SettingsInvalid as invalid:
         _finish(args, [_told(args, [], settings_invalid(invalid.problems))])
         return USAGE
     return asyncio.run(_doctor(args, settings, env_file))
+
+
+def _in_force(env_file: str) -> Settings:
+    """With the team and AUD tags that `brain tunnel` has from Cloudflare, where none are written here.
+
+    Raises SettingsInvalid."""
+    settings = app_settings.from_process(env_file, team_comes_later=True)
+    state = None
+    if not settings.access_team:
+        with contextlib.suppress(StateUnusable):  # a check of its own says so
+            state = tunnel_files(settings).state()
+    if state is not None and state.auds:
+        return learned(env_file, state)
+    return app_settings.from_process(env_file)
 
 
 async def _doctor(args: argparse.Namespace, settings: Settings, env_file: Path) -> int:
@@ -68,7 +83,7 @@ async def _doctor(args: argparse.Namespace, settings: Settings, env_file: Path) 
 async def _checks(args: argparse.Namespace, settings: Settings, env_file: Path) -> AsyncGenerator[Check]:
     from app.server import catalogue  # loads the MCP framework
 
-    files = TunnelFiles(settings.data_dir / "tunnel")
+    files = tunnel_files(settings)
     named_metrics = os.environ.get("TUNNEL_METRICS", "")
     metrics = tunnel.metrics_in(tunnel.processes(), named_metrics, files.token_file)
     search = partial(find, settings.cloudflared_bin, os.environ.get("PATH", ""), settings.data_dir)

@@ -54,6 +54,13 @@ async def test_from_an_empty_folder_to_a_url_that_lets_in_whom_the_policy_names_
             assert client["whoami"]["principal"] == OWNER
             with pytest.raises(AssertionError):
                 await internet.through("nobody")
+            code, said = await internet.brain("doctor", "--outside", "--json")
+            checks = json.loads(said)["checks"]
+            assert [one for one in checks if one["ok"] is False] == []
+            assert code == 0
+            assert sum(one["ok"] is True for one in checks) > 25
+            code, said = await internet.brain("tunnel", "config", "--json")
+            assert (code, json.loads(said)["ingress"][0]["hostname"]) == (0, HOST)
             assert await running.stop() == 0
         assert "leads nowhere now" in running.text
         code, said = await internet.brain("tunnel", "down")
