@@ -14,7 +14,7 @@ def register(nouns: Any) -> None:
     parser.add_argument(
         "--connect", action="store_true", help="print how each client connects, once the door is open"
     )
-    parser.set_defaults(run=serve)
+    parser.set_defaults(run=serve, opens_doors=True)
 
 
 def serve(args: argparse.Namespace, settings: Settings) -> int:

@@ -104,6 +104,15 @@ async def test_with_the_inner_oauth_server_a_client_logs_in_here(internet: World
         client = await internet.through("oauth")
         assert client["whoami"]["principal"] == OWNER
         assert client["whoami"]["client"]
+        # Beside it everything else works, though no team is written anywhere: above all the kill switch.
+        for words in (
+            ("deny", "bob@example.com"),
+            ("oauth", "grants"),
+            ("policy", "check"),
+            ("audit", "verify"),
+        ):
+            code, said = await internet.brain(*words, **free)
+            assert code == 0, said
         async with internet.internet() as http:
             found = (await http.get(f"https://{HOST}/.well-known/oauth-authorization-server")).json()
             assert found["issuer"] == f"https://{HOST}"
