@@ -236,12 +236,12 @@ def outside(asks: Outside) -> list[Question]:
         _question("registration", asks.registration, "discovery"),
         _question("listing", asks.listing, APPLICATION, "closed to strangers"),
         _question("limits", asks.limits, "first 401" if settings.oauth_enabled else "listing"),
-        _question("stream", asks.stream, EDGE),
+        _question("stream", asks.stream, APPLICATION, "closed to strangers"),
         _question("Cloudflare API", asks.account),
         _question("connectors", asks.connectors, "Cloudflare API"),
-        _question("ingress", asks.ingress, "Cloudflare API"),
+        _question("ingress", asks.ingress, "Cloudflare API", "provisioned"),
         _question("service tokens", asks.service_tokens, "Cloudflare API"),
-        _question("drift", asks.drift, "Cloudflare API"),
+        _question("drift", asks.drift, "Cloudflare API", "policy"),
     ]
 
 
