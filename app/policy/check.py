@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from app.policy.decide import WHOAMI, Operation, call_of, expand, scopes_needed
+from app.policy.calls import call_of
+from app.policy.decide import WHOAMI, Operation, expand, scopes_needed
 from app.policy.rules import ADMIN, EVERYTHING, Policy, Rule, fits
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from app.notes.models import SPACE_TO_WRITE, Caller, NoteInvalid, SpaceClosed, Spaces
 from app.notes.valid import open_space
-from app.policy.arguments import Limit, defaults_of
+from app.policy.arguments import Limit
 from app.policy.denies import NONE, Denies
 from app.policy.rules import EVERYTHING, READ, WRITE, Kind, Policy, fits
 from app.principal import Principal
@@ -45,26 +45,6 @@ class Operation:
     defaulted: frozenset[str] = frozenset()
     unknown: frozenset[str] = frozenset()
     named_only: bool = False
-
-
-def call_of(
-    name: str,
-    read_only: bool,
-    schema: Mapping[str, Any],
-    given: Mapping[str, Any] | None,
-    *,
-    named_only: bool = False,
-) -> Operation:
-    """The call of a tool with what is given and the defaults of its input schema for the rest.
-
-    `given` None: a call as somebody may make it, with what it cannot do without left open.
-    """
-    defaults = defaults_of(schema)
-    if given is None:
-        unknown = frozenset(schema.get("properties", {})) - defaults.keys()
-        return Operation("tool", name, read_only, defaults, frozenset(defaults), unknown, named_only)
-    defaulted = frozenset(defaults.keys() - given.keys())
-    return Operation("tool", name, read_only, {**defaults, **given}, defaulted, named_only=named_only)
 
 
 @dataclass(frozen=True, slots=True)

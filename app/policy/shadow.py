@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from app.notes.models import SPACE_TO_WRITE
+from app.policy.calls import call_of
 from app.policy.check import Tool
-from app.policy.decide import SHUT_OFF, TOKEN_LACKS, Decision, Operation, call_of, decide
+from app.policy.decide import SHUT_OFF, TOKEN_LACKS, Decision, Operation, decide
 from app.policy.rules import Policy
 from app.principal import LAN, Principal
 

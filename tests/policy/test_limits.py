@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.policy.arguments import LIMIT_KINDS, Limit, LimitKind, is_under
-from app.policy.decide import Operation, call_of, decide
+from app.policy.calls import call_of
+from app.policy.decide import Operation, decide
 
 from .text import person, policy, rule
 
