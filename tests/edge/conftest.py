@@ -4,15 +4,14 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from app.simulator import SigningKey, Team
 from app.simulator.server import LoopbackServer, address, listen
-from app.simulator.world import World, open_world
-from tests.house import HOST, Clock, TestHouse, in_one_task, new_team, open_house
-from tests.simulator.cloud import TUNNEL, Account
-from tests.simulator.internet import somebody
+from tests.house import Clock, TestHouse, in_one_task, new_team, open_house
+from tests.simulator.internet import account as account
+from tests.simulator.internet import client as client
+from tests.simulator.internet import world as world
 from tests.simulator.origin import Origin
 
 from .cloudflared import BINARY, WHY_NOT
@@ -39,25 +38,6 @@ def clock() -> Clock:
 @pytest.fixture
 def team(clock: Clock, signing_keys: tuple[SigningKey, SigningKey, SigningKey]) -> Team:
     return new_team(clock, signing_keys[:2])
-
-
-@pytest.fixture
-def account() -> Account:
-    account = Account(records={HOST: TUNNEL})
-    account.add_tunnel()
-    return account
-
-
-@pytest.fixture
-async def world(team: Team, account: Account, tmp_path: Path) -> AsyncIterator[World]:
-    async with open_world(team, account, tmp_path, at=time.time()) as world:
-        yield world
-
-
-@pytest.fixture
-async def client(world: World) -> AsyncIterator[httpx2.AsyncClient]:
-    async with somebody(world) as client:
-        yield client
 
 
 @pytest.fixture
