@@ -8,10 +8,11 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, delete, insert, select, text
+from sqlalchemy import Connection, Select, delete, insert, select, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -69,33 +70,35 @@ class SqlAudit:
     async def append(self, stamped: Sequence[tuple[int, Event]]) -> None:
         """On disk when it returns, in a transaction of its own. Raises StoreUnusable."""
         with unusable():
-            async with self._database.write() as connection:
-                await self.join(connection, stamped)
+            await self._database.write_at_once(partial(self._link_in, stamped=stamped))
 
     async def join(self, connection: AsyncConnection, stamped: Sequence[tuple[int, Event]]) -> None:
         """In the transaction of `connection`, which must be a writer: kept with it or not at all."""
         with unusable():
-            last, ours = await self._end(connection)
-            if not ours:
-                log.error("THE AUDIT LOG WAS CHANGED by somebody else; `brain audit verify` tells of it")
-                stamped = [(stamped[0][0], unsealed(last.seq if last else 0)), *stamped]
-            records = link_all(last, stamped)
-            # Straight to the driver: a batch of reads must cost next to nothing.
-            rows = [row_of(record) for record in records]
-            await connection.exec_driver_sql(_INSERT, [tuple(row[name] for name in _NAMES) for row in rows])
-            end = records[-1]
-            values = {"seq": end.seq, "hash": end.hash, "seal": seal(self.key, end.seq, end.hash)}
-            await connection.execute(_SET_HEAD, values)
+            await connection.run_sync(self._link_in, stamped)
 
-    async def _end(self, connection: AsyncConnection) -> tuple[Head | None, bool]:
+    def _link_in(self, connection: Connection, stamped: Sequence[tuple[int, Event]]) -> None:
+        last, ours = self._end(connection)
+        if not ours:
+            log.error("THE AUDIT LOG WAS CHANGED by somebody else; `brain audit verify` tells of it")
+            stamped = [(stamped[0][0], unsealed(last.seq if last else 0)), *stamped]
+        records = link_all(last, stamped)
+        # Straight to the driver: a batch of reads must cost next to nothing.
+        rows = [row_of(record) for record in records]
+        connection.exec_driver_sql(_INSERT, [tuple(row[name] for name in _NAMES) for row in rows])
+        end = records[-1]
+        values = {"seq": end.seq, "hash": end.hash, "seal": seal(self.key, end.seq, end.hash)}
+        connection.execute(_SET_HEAD, values)
+
+    def _end(self, connection: Connection) -> tuple[Head | None, bool]:
         """Where the chain goes on, and whether it is an end of ours: never does a new seal cover up another
         hand's work."""
-        row = (await connection.execute(_HEAD)).first()
+        row = connection.execute(_HEAD).first()
         if row is not None:
             head = Head(row.seq, row.hash, row.seal)
             if is_sealed(self.key, head) and (row.newest or 0) <= head.seq:
                 return head, True
-        newest = (await connection.execute(_NEWEST)).first()
+        newest = connection.execute(_NEWEST).first()
         if newest is None:
             return (None, True) if row is None else (Head(0, FIRST, ""), False)
         return Head(newest.seq, str(newest.hash), ""), False
