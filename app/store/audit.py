@@ -6,13 +6,12 @@ import contextlib
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, insert, select, text
+from sqlalchemy import Select, delete, insert, select, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -34,16 +33,18 @@ from app.store.tables import audit
 
 log = logging.getLogger("brain")
 
+Execute = Callable[..., Any]  # straight to the driver: (SQL, values) to a cursor; a record costs little else
+
 PAGE = 1000
 AT_ONCE = 10_000  # records that one transaction of retention removes
 FILL = 0.95  # of the room there is, what retention leaves full: so it has not to come back for each record
 _NAMES = tuple(column.name for column in audit.c)
 _INSERT = str(insert(audit).compile(dialect=sqlite.dialect()))  # in the order of the columns
-_HEAD = text("SELECT seq, hash, seal, (SELECT max(seq) FROM audit) AS newest FROM audit_head WHERE id = 1")
+_HEAD = "SELECT seq, hash, seal, (SELECT max(seq) FROM audit) FROM audit_head WHERE id = 1"
 _ENDS = text("SELECT (SELECT min(seq) FROM audit), (SELECT max(seq) FROM audit)")
-_NEWEST = text("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
-_SET_HEAD = text(
-    "INSERT INTO audit_head (id, seq, hash, seal) VALUES (1, :seq, :hash, :seal) "
+_NEWEST = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1"
+_SET_HEAD = (
+    "INSERT INTO audit_head (id, seq, hash, seal) VALUES (1, ?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, seal = excluded.seal"
 )
 
@@ -70,38 +71,37 @@ class SqlAudit:
     async def append(self, stamped: Sequence[tuple[int, Event]]) -> None:
         """On disk when it returns, in a transaction of its own. Raises StoreUnusable."""
         with unusable():
-            await self._database.write_at_once(partial(self._link_in, stamped=stamped))
+            await self._database.write_at_once(lambda connection: self._link_in(connection.execute, stamped))
 
     async def join(self, connection: AsyncConnection, stamped: Sequence[tuple[int, Event]]) -> None:
         """In the transaction of `connection`, which must be a writer: kept with it or not at all."""
         with unusable():
-            await connection.run_sync(self._link_in, stamped)
+            await connection.run_sync(lambda sync: self._link_in(sync.exec_driver_sql, stamped))
 
-    def _link_in(self, connection: Connection, stamped: Sequence[tuple[int, Event]]) -> None:
-        last, ours = self._end(connection)
+    def _link_in(self, execute: Execute, stamped: Sequence[tuple[int, Event]]) -> None:
+        last, ours = self._end(execute)
         if not ours:
             log.error("THE AUDIT LOG WAS CHANGED by somebody else; `brain audit verify` tells of it")
             stamped = [(stamped[0][0], unsealed(last.seq if last else 0)), *stamped]
         records = link_all(last, stamped)
-        # Straight to the driver: a batch of reads must cost next to nothing.
-        rows = [row_of(record) for record in records]
-        connection.exec_driver_sql(_INSERT, [tuple(row[name] for name in _NAMES) for row in rows])
+        for row in map(row_of, records):
+            execute(_INSERT, tuple(row[name] for name in _NAMES))
         end = records[-1]
-        values = {"seq": end.seq, "hash": end.hash, "seal": seal(self.key, end.seq, end.hash)}
-        connection.execute(_SET_HEAD, values)
+        execute(_SET_HEAD, (end.seq, end.hash, seal(self.key, end.seq, end.hash)))
 
-    def _end(self, connection: Connection) -> tuple[Head | None, bool]:
+    def _end(self, execute: Execute) -> tuple[Head | None, bool]:
         """Where the chain goes on, and whether it is an end of ours: never does a new seal cover up another
         hand's work."""
-        row = connection.execute(_HEAD).first()
+        row = execute(_HEAD).fetchone()
         if row is not None:
-            head = Head(row.seq, row.hash, row.seal)
-            if is_sealed(self.key, head) and (row.newest or 0) <= head.seq:
+            seq, last_hash, sealed, newest_seq = row
+            head = Head(seq, last_hash, sealed)
+            if is_sealed(self.key, head) and (newest_seq or 0) <= seq:
                 return head, True
-        newest = connection.execute(_NEWEST).first()
+        newest = execute(_NEWEST).fetchone()
         if newest is None:
             return (None, True) if row is None else (Head(0, FIRST, ""), False)
-        return Head(newest.seq, str(newest.hash), ""), False
+        return Head(newest[0], str(newest[1]), ""), False
 
     async def records(self, search: Search | None = None, after: int = 0) -> AsyncIterator[Record]:
         """Oldest first, from the one after `after`, page by page: new records may come meanwhile."""

@@ -48,8 +48,8 @@ class Database:
         self.before_commit = before_commit
         self._engine = _async_engine(path)
         self._turn = asyncio.Lock()  # writers of this process queue here instead of polling in SQLite
-        self._at_once = sync_engine(path)
         self._thread = ThreadPoolExecutor(1, "at-once")
+        self._connection: sqlite3.Connection | None = None  # of that thread
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -61,15 +61,22 @@ class Database:
                     await self.before_commit(connection)
                 await connection.commit()
 
-    async def write_at_once(self, work: Callable[[Connection], None]) -> None:
+    async def write_at_once(self, work: Callable[[sqlite3.Connection], None]) -> None:
         """A transaction of `work` alone, which `before_commit` does not join: in one hop to another thread,
         where `write` needs one for each statement."""
-        async with self._turn:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._write_at_once, work)
+        with _plain_errors():
+            async with self._turn:
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._at_once, work)
 
-    def _write_at_once(self, work: Callable[[Connection], None]) -> None:
-        with writing(self._at_once) as connection:
+    def _at_once(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        connection = self._connection = self._connection or _connect(self.path)
+        connection.execute("BEGIN IMMEDIATE")
+        try:
             work(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.rollback()
+            raise
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -89,7 +96,9 @@ class Database:
     async def close(self) -> None:
         await self._engine.dispose()
         self._thread.shutdown()
-        self._at_once.dispose()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 def sqlite_path(url: str | Path) -> Path:
@@ -155,6 +164,13 @@ def _async_engine(path: Path) -> AsyncEngine:
     )
     event.listen(engine.sync_engine, "connect", _set_pragmas)
     return engine
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Of one thread at a time."""
+    connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
+    _set_pragmas(connection, None)
+    return connection
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:
