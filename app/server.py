@@ -20,6 +20,7 @@ from fastmcp import FastMCP
 
 from app.access.jwks import KeySet
 from app.audit.events import Event, policy_event
+from app.audit.journal import CallJournal, take_over
 from app.audit.log import AuditLog, AuditStore
 from app.audit.metrics import Observer
 from app.audit.recorder import Recorder
@@ -32,6 +33,7 @@ from app.doors.rates import Attempts, limited
 from app.doors.sockets import listen
 from app.doors.streamed import Streamed
 from app.doors.wire import Http1
+from app.errors import AppError
 from app.furnishing import furnish
 from app.gate import Gate
 from app.home import Parts, home_page, listed_tools
@@ -79,7 +81,11 @@ async def build(
         store = await open_store(settings.database_url, now=now, new_id=lambda: new_note_id(now))
         stack.push_async_callback(store.close)
         records = records or SqlAudit(store.database, sealing_key(settings.data_dir / "audit.key"))
-        audit = AuditLog(records, now)
+        with contextlib.suppress(AppError):  # said by the first record, and left for another start
+            await take_over(settings.data_dir, records)
+        journal = CallJournal(settings.data_dir, secrets.token_hex(4))
+        stack.callback(journal.close)
+        audit = AuditLog(records, journal, now)
         store.database.before_commit = audit.join
 
         def report(event: Event) -> None:

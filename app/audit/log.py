@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import islice
@@ -51,6 +51,32 @@ class AuditStore(Protocol):
     async def join(self, connection: Any, stamped: Sequence[tuple[int, Event]]) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A call that has gone to somebody else. `on_disk` is done when that much of it is."""
+
+    number: int
+    on_disk: asyncio.Future[None]
+
+
+class Journal(Protocol):
+    """Where calls are kept that have begun, until their records are."""
+
+    def begin(self, at: int, event: Event) -> Begun: ...
+
+    def done(self, numbers: Iterable[int]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A record that is not on disk yet: time in ms, who waits for it, and the number of the call it ends."""
+
+    at: int
+    event: Event
+    done: asyncio.Future[None] | None
+    ends: int
+
+
 @dataclass(slots=True)
 class Pending:
     """A change that is under way; its record joins the transaction of the change."""
@@ -65,27 +91,45 @@ _pending: ContextVar[Pending | None] = ContextVar("pending", default=None)
 class AuditLog:
     """One writer for the process. Needs `running()` around everything that records."""
 
-    def __init__(self, store: AuditStore, now: Callable[[], float]) -> None:
-        self._store, self._now = store, now
-        # Time, what happened, and who waits until it is on disk.
-        self._waiting: deque[tuple[int, Event, asyncio.Future[None] | None]] = deque()
-        self._something, self._urgent = asyncio.Event(), asyncio.Event()
+    def __init__(self, store: AuditStore, journal: Journal, now: Callable[[], float]) -> None:
+        self._store, self._journal, self._now = store, journal, now
+        self._waiting: deque[Waiting] = deque()
+        self._due = asyncio.Event()
+        self._later: asyncio.TimerHandle | None = None
         self._stopping, self._ended = False, False
         self.healthy = True
         self.lost = 0
 
-    def note(self, event: Event) -> None:
-        """On disk within BATCH_SECONDS. For reads, and for what a door refuses."""
-        self._add(event, None)
+    def note(self, event: Event, ends: Begun | None = None) -> None:
+        """On disk within BATCH_SECONDS. For reads, for what a door refuses, and for the end of what was
+        begun."""
+        self._add(event, None, ends)
+        self._soon()
 
-    async def keep(self, event: Event) -> None:
+    async def keep(self, event: Event, ends: Begun | None = None) -> None:
         """On disk when it returns. Raises AuditUnavailable; the record then still waits for its chance,
         or is counted as lost where too many wait already."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._ended or not self._add(event, done):
+        if self._ended or not self._add(event, done, ends):
             raise AuditUnavailable
-        self._urgent.set()
+        self._due.set()
         await done
+
+    def begin(self, event: Event) -> Begun:
+        """Around a call that goes to somebody else, and is on its way while this is written; then `end`."""
+        return self._journal.begin(milliseconds(self._now()), event)
+
+    async def end(self, begun: Begun, event: Event) -> None:
+        """On disk when it returns: that it was begun, or else all of it. Raises AuditUnavailable."""
+        try:
+            await begun.on_disk
+        except OSError:
+            await self.keep(event, begun)
+        except asyncio.CancelledError:
+            self.note(event, begun)
+            raise
+        else:
+            self.note(event, begun)
 
     @contextlib.contextmanager
     def change(self, event: Callable[[], Event]) -> Iterator[Pending]:
@@ -116,41 +160,48 @@ class AuditLog:
             yield
         finally:
             self._stopping = True
-            self._something.set()
-            self._urgent.set()
+            self._due.set()
             await writer
 
-    def _add(self, event: Event, done: asyncio.Future[None] | None) -> bool:
+    def _add(self, event: Event, done: asyncio.Future[None] | None, ends: Begun | None) -> bool:
         if len(self._waiting) >= MAX_WAITING:
             self.lost += 1
             return False
-        self._waiting.append((milliseconds(self._now()), event, done))
-        self._something.set()
+        self._waiting.append(Waiting(milliseconds(self._now()), event, done, ends.number if ends else 0))
         return True
+
+    def _soon(self) -> None:
+        """While the storage is broken the writer tries again at its own times."""
+        if self._later is None and self.healthy:
+            self._later = asyncio.get_running_loop().call_later(BATCH_SECONDS, self._due.set)
 
     async def _write(self) -> None:
         try:
             while self._waiting or not self._stopping:
-                await self._something.wait()
-                await self._or_urgent(BATCH_SECONDS)
-                self._something.clear()
-                self._urgent.clear()
+                await self._due.wait()
+                self._not_due()
                 if await self._flush():
+                    if self._waiting:
+                        self._soon()
                     continue
                 if self._stopping:
                     log.error(
                         "the server ends with %d audit records that could not be written", len(self._waiting)
                     )
                     return
-                await self._or_urgent(RETRY_SECONDS)
-                self._something.set()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._due.wait(), RETRY_SECONDS)
+                self._due.set()
         finally:
             self._ended = True
+            self._not_due()
             self._resolve(AuditUnavailable("the server ends"))
 
-    async def _or_urgent(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._urgent.wait(), seconds)
+    def _not_due(self) -> None:
+        self._due.clear()
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
 
     async def _flush(self) -> bool:
         """Writes what waits now; what comes meanwhile is for the next time."""
@@ -158,14 +209,15 @@ class AuditLog:
         while due:
             batch = list(islice(self._waiting, min(due, MAX_BATCH)))
             try:
-                await self._store.append([(at, event) for at, event, _ in batch])
+                await self._store.append([(one.at, one.event) for one in batch])
             except Exception as problem:  # whatever it is: a writer that dies of it would be silent
                 self._fail(problem)
                 return False
-            for _, _, done in batch:
+            for one in batch:
                 self._waiting.popleft()
-                if done is not None and not done.done():
-                    done.set_result(None)
+                if one.done is not None and not one.done.done():
+                    one.done.set_result(None)
+            self._journal.done(one.ends for one in batch)
             due -= len(batch)
             self._recover()
         return True
@@ -188,6 +240,6 @@ class AuditLog:
 
     def _resolve(self, problem: AuditUnavailable) -> None:
         """Everybody who waits hears it; their records go on waiting."""
-        for _, _, done in self._waiting:
-            if done is not None and not done.done():
-                done.set_exception(problem)
+        for one in self._waiting:
+            if one.done is not None and not one.done.done():
+                one.done.set_exception(problem)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, TypeVar
 
 from app.audit.events import Event, Report
-from app.audit.log import AuditLog, AuditUnavailable, Pending, RefusedUntried
+from app.audit.log import AuditLog, AuditUnavailable, Begun, Pending, RefusedUntried
 from app.errors import AppError
 from app.policy.decide import Decision
 from app.principal import Principal
 
 T = TypeVar("T")
 
+UNDER_WAY = (
+    202  # the status of a call that was passed on and whose end is not known (RFC 9110 section 15.3.3)
+)
 GONE = 499  # the status of a call whose caller hung up before its end
 CUT = 200  # characters of a stored string argument; also of the name of what was called
 
@@ -73,6 +75,8 @@ class Recorder:
 
     async def run(self, call: Call, work: Callable[[], Awaitable[T]]) -> T:
         """What `work` returns or raises. Raises AuditUnavailable; before `work` if it is known."""
+        if call.upstream:
+            return await self._run_there(call, work)
         if call.changes:
             return await self._run_change(call, work)
         began, status = self._clock(), 500
@@ -87,17 +91,41 @@ class Recorder:
             status = _status(problem)
             raise
         finally:
-            await self._read(call, self._event(call, status, began))
+            self._note(self._event(call, status, began))
 
-    async def _read(self, call: Call, event: Event) -> None:
-        """Reading of ours is written with others. What went to somebody else is on disk before the answer
-        leaves, if it can be: reading goes on without."""
-        if not call.upstream or event.status == GONE:
-            self._note(event)
-            return
+    async def _run_there(self, call: Call, work: Callable[[], Awaitable[T]]) -> T:
+        """At somebody else's: that it went there is on disk before the answer leaves, how it ended soon.
+
+        Reading goes on where it cannot be."""
+        began, status = self._clock(), 500
+        if call.changes and not self._audit.healthy:
+            self._note(self._event(call, RefusedUntried.status, began))
+            raise RefusedUntried
+        event = self._event(call, UNDER_WAY)
+        begun = self._audit.begin(event)
+        try:
+            result = await work()
+            status = 200
+            return result
+        except asyncio.CancelledError:
+            status = GONE
+            raise
+        except Exception as problem:
+            status = _status(problem)
+            raise
+        finally:
+            await self._ended(call, begun, replace(event, status=status, ms=self._ms(began)))
+
+    async def _ended(self, call: Call, begun: Begun, event: Event) -> None:
         self._report(event)
-        with contextlib.suppress(AuditUnavailable):  # the record waits for its chance
-            await self._audit.keep(event)
+        if event.status == GONE:  # the caller hung up: nothing can be awaited any more
+            self._audit.note(event, begun)
+            return
+        try:
+            await self._audit.end(begun, event)
+        except AuditUnavailable:  # the record waits for its chance
+            if call.changes:
+                raise
 
     async def _run_change(self, call: Call, work: Callable[[], Awaitable[T]]) -> T:
         began = self._clock()
@@ -152,8 +180,11 @@ class Recorder:
             rules=decision.rules,
             reason="; ".join(_reasons(call)),
             status=status,
-            ms=0.0 if began is None else round((self._clock() - began) * 1000, 3),
+            ms=0.0 if began is None else self._ms(began),
         )
+
+    def _ms(self, began: float) -> float:
+        return round((self._clock() - began) * 1000, 3)
 
     def _kept(self, name: str, arguments: Mapping[str, Any]) -> str:
         if not self._keep_args:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from app.audit.chain import milliseconds
 from app.audit.events import command_event
+from app.audit.journal import take_over
 from app.settings import Settings
 from app.store.audit import SqlAudit, sealing_key
 from app.store.open import Store, open_store
@@ -23,7 +24,9 @@ def with_store(settings: Settings, work: Callable[[Store, SqlAudit], Awaitable[T
     async def run() -> T:
         store = await open_store(settings.database_url, now=clock, new_id=_no_ids)
         try:
-            return await work(store, SqlAudit(store.database, sealing_key(settings.data_dir / "audit.key")))
+            audit = SqlAudit(store.database, sealing_key(settings.data_dir / "audit.key"))
+            await take_over(settings.data_dir, audit)
+            return await work(store, audit)
         finally:
             await store.close()
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from app.audit.journal import CallJournal
 from app.audit.log import AuditLog
 from app.audit.metrics import Observer
 from app.audit.recorder import Call, Recorder, Request
@@ -30,7 +31,8 @@ async def work(file: Path, name: str) -> None:
     store = await open_store(
         file, now=time.time, new_id=lambda: uuid7(int(time.time() * 1000), secrets.token_bytes(10))
     )
-    audit = AuditLog(SqlAudit(store.database, sealing_key(file.with_name("audit.key"))), time.time)
+    records = SqlAudit(store.database, sealing_key(file.with_name("audit.key")))
+    audit = AuditLog(records, CallJournal(file.parent, secrets.token_hex(4)), time.time)
     store.database.before_commit = audit.join
     recorder = Recorder(
         request=lambda: Request(LAN, request_id=name), report=Observer(), audit=audit, clock=time.perf_counter

@@ -4,41 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 import pytest
 
-from app.audit.events import Event
+from app.audit.journal import CallJournal
 from app.audit.log import MAX_WAITING, AuditLog, AuditUnavailable, RefusedUntried
-from app.errors import AppError
 from tests.house import Clock
 
 from .chains import event
+from .shelf import Broken, Shelf
 from .waiting import until
-
-
-class Shelf:
-    """An audit store whose disk can be pulled out. `steps`: how many records each transaction had."""
-
-    def __init__(self) -> None:
-        self.kept: list[str] = []
-        self.steps: list[int] = []
-        self.broken: Exception | None = None
-
-    async def append(self, stamped: Sequence[tuple[int, Event]]) -> None:
-        await asyncio.sleep(0)
-        if self.broken:
-            raise self.broken
-        self.kept += [event.name for _, event in stamped]
-        self.steps.append(len(stamped))
-
-    async def join(self, connection: Any, stamped: Sequence[tuple[int, Event]]) -> None:
-        await self.append(stamped)
-
-
-class Broken(AppError):
-    status = 503
 
 
 @pytest.fixture
@@ -47,8 +23,8 @@ def shelf() -> Shelf:
 
 
 @pytest.fixture
-def log(shelf: Shelf, clock: Clock) -> AuditLog:
-    return AuditLog(shelf, clock)
+def log(shelf: Shelf, clock: Clock, tmp_path: Path) -> AuditLog:
+    return AuditLog(shelf, CallJournal(tmp_path, "test"), clock)
 
 
 async def test_reads_are_written_together_and_a_denial_takes_them_along_at_once(

@@ -12,6 +12,7 @@ import pytest
 
 from app.simulator import Team
 from tests.audit.tables import lines_in
+from tests.audit.waiting import until as until_true
 from tests.gate.wire import VERSIONS, text_of
 from tests.house import Clock
 
@@ -156,15 +157,23 @@ async def test_a_name_of_ours_is_never_somebody_elses(tmp_path: Path, clock: Clo
         assert "nothing of yours" not in text_of(await house.call("search", query="x"))
 
 
-async def test_what_only_reads_at_an_upstream_is_on_disk_before_its_answer_leaves(
+async def test_a_call_of_an_upstream_is_on_disk_before_its_answer_leaves_and_its_end_soon_after(
     tmp_path: Path, clock: Clock, team: Team
 ) -> None:
     def trusted(folder: Path, web: Any) -> str:
         return f'version = 1\n[upstream.inp]\npython = "{PLAIN}:mcp"\ntrust_annotations = true\n'
 
     async with upstreamed(tmp_path, clock, team, trusted, policy=POLICY) as opened:
+        file = opened.folder / "brain.db"
+
+        def recorded() -> list[Any]:
+            return [one for one in lines_in(file) if one["name"] == "inp_echo"]
+
         for number in range(5):
-            answer = await opened.call("inp_echo", text="hello")
-            assert text_of(answer) == "hello"
-            asked = [one for one in lines_in(opened.folder / "brain.db") if one["name"] == "inp_echo"]
-            assert len(asked) == number + 1
+            answer = await opened.call("inp_echo", text=f"hello {number}")
+            assert text_of(answer) == f"hello {number}"
+            (journal,) = opened.folder.glob("calls-*.journal")
+            begun = [line for line in journal.read_text().splitlines() if line.startswith('{"call"')]
+            assert len(begun) == number + 1 >= len(recorded())
+        await until_true(lambda: len(recorded()) == 5)
+        assert {one["status"] for one in recorded()} == {200}
