@@ -15,6 +15,7 @@ from app.doors.http import App, Message, Receive, Scope, Send
 from app.progress import telling
 
 PING_SECONDS = 15.0  # Cloudflare gives up on an origin that is silent for 120
+GRACE = 0.05  # seconds before anybody looks whether the client is still there: most calls are over by then
 _STREAM = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-cache, no-transform"),
@@ -80,6 +81,7 @@ class Exchange:
         self._ping, self._hanging_up_ends = ping, hanging_up_ends
         self._streaming, self._answering, self._hung_up = False, False, False
         self._watcher: asyncio.Task[None] | None = None
+        self._later: asyncio.TimerHandle | None = None
 
     async def run(self, app: App) -> None:
         task = cast(asyncio.Task[Any], asyncio.current_task())
@@ -91,14 +93,19 @@ class Exchange:
                 raise  # it is not the client that ended it
         finally:
             telling.reset(mark)
+            if self._later is not None:
+                self._later.cancel()
             if self._watcher is not None:
                 self._watcher.cancel()
 
     async def _request(self, task: asyncio.Task[Any]) -> Message:
         message = await self._receive()
-        if self._watcher is None and not message.get("more_body", False):
-            self._watcher = asyncio.create_task(self._watch(task))
+        if self._later is None and not message.get("more_body", False):
+            self._later = asyncio.get_running_loop().call_later(GRACE, self._begin_to_watch, task)
         return message
+
+    def _begin_to_watch(self, task: asyncio.Task[Any]) -> None:
+        self._watcher = asyncio.create_task(self._watch(task))
 
     async def _watch(self, task: asyncio.Task[Any]) -> None:
         """Ends the call when its client has hung up; till then says now and then that it goes on."""
