@@ -45,6 +45,15 @@ class Neighbours:
     has: Callable[[str], bool]
     jwks: App | None
 
+    def shown_by(self, show: Callable[[str, str, str, Callable[[], Mapping[str, float]]], None]) -> None:
+        """The metrics of /metrics: which of them answer, and what they are busy with."""
+        by_name = {one.entry.name: one for one in self.upstreams}
+        if not by_name:
+            return
+        ups, calls = "Whether an upstream answers.", "Calls of an upstream that are under way."
+        show("brain_upstream_up", ups, "upstream", lambda: {name: one.up for name, one in by_name.items()})
+        show("brain_upstream_calls", calls, "upstream", lambda: {n: one.calls for n, one in by_name.items()})
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Connected while this lasts. A start waits for nobody whose tools it knows already."""

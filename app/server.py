@@ -120,6 +120,7 @@ async def build(
         found = read_upstreams(settings.upstreams_file)
         furnish(server, store.notes, gate, settings.base_url, notes=found.brain)
         others = neighbours(settings, server, found, request=request, report=report, now=now)
+        others.shown_by(observer.shows)
         plain = server.http_app(path="/mcp", stateless_http=True, json_response=True)
         streaming = server.http_app(path="/mcp", stateless_http=True)
         mcp_path = at("/mcp", Streamed(plain, streaming, others.has))

@@ -6,8 +6,11 @@ No token, code, secret, argument or note text is in an Event.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from app.audit.events import Event
 
@@ -47,5 +50,20 @@ class Observer:
         else:
             log.info("%s", event.decision, extra={"event": event})
 
+    def shows(self, name: str, words: str, label: str, values: Callable[[], Mapping[str, float]]) -> None:
+        """A gauge that is read when somebody looks: a value for each value of `label`."""
+        self._registry.register(_Gauge(name, words, label, values))
+
     def text(self) -> bytes:
         return generate_latest(self._registry)
+
+
+class _Gauge(Collector):
+    def __init__(self, name: str, words: str, label: str, values: Callable[[], Mapping[str, float]]) -> None:
+        self._name, self._words, self._label, self._values = name, words, label, values
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        family = GaugeMetricFamily(self._name, self._words, labels=[self._label])
+        for labelled, value in self._values().items():
+            family.add_metric([labelled], value)
+        yield family

@@ -86,6 +86,27 @@ async def test_a_process_that_is_killed_is_started_again(tmp_path: Path, clock: 
         assert process_of(house) != first
 
 
+async def test_the_metrics_tell_which_upstream_answers(tmp_path: Path, clock: Clock, team: Team) -> None:
+    async with upstreamed(tmp_path, clock, team, command) as house:
+
+        async def shown() -> bool:
+            text = (await house.house.lan_request(path="/metrics")).text
+            return 'brain_upstream_up{upstream="up"} 1.0' in text
+
+        assert await house.echoes()
+        assert await shown()
+        assert (
+            'brain_upstream_calls{upstream="up"} 0.0' in (await house.house.lan_request(path="/metrics")).text
+        )
+        os.kill(process_of(house), signal.SIGKILL)
+
+        async def gone() -> bool:
+            return not await shown()
+
+        await until(gone, 5)
+        await until(shown)
+
+
 async def test_a_process_that_ends_in_a_call_is_started_again(
     tmp_path: Path, clock: Clock, team: Team
 ) -> None:
