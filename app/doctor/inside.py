@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.doctor import doors, keys, policy, provisioning, storage, tunnel
+from app.doctor import doors, keys, policy, provisioning, storage, tunnel, upstreams
 from app.doctor.checks import Check, Question, Verdict, checked, fine, unasked, wrong
 from app.doctor.storage import Free, free_bytes
 from app.doctor.web import Web
@@ -113,6 +113,11 @@ class Inside:
     async def ready(self) -> Verdict:
         return await doors.ready(self.settings, self.machine.here)
 
+    async def upstreams(self) -> Verdict:
+        return await upstreams.upstreams(
+            self.settings.upstreams_file, doors.lan_url(self.settings), self.machine.here
+        )
+
     async def lan_door_closed(self) -> Verdict:
         return await doors.not_for_the_tunnel(self.settings, self.machine.here)
 
@@ -166,6 +171,7 @@ def inside(settings: Settings, machine: Machine) -> list[Question]:
         Question("OAuth keys", asks.oauth_keys),
         Question("LAN door", asks.lan_door),
         Question("server is ready", asks.ready, ("LAN door",)),
+        Question("upstreams", asks.upstreams, ("LAN door",)),
         Question("LAN door closed", asks.lan_door_closed, ("LAN door",)),
         Question("tunnel door", by_tunnel(asks.tunnel_door), ("LAN door",)),
         Question("cloudflared", exposed_only(asks.cloudflared)),

@@ -213,6 +213,18 @@ async def port_of_another_program(world: World) -> AsyncIterator[None]:
     yield
 
 
+@breaks("upstreams")
+async def upstreams_file_with_a_mistake(world: World) -> AsyncIterator[None]:
+    (world.data / "upstreams.toml").write_text('version = 1\n[upstream.nas]\nurl = "nas.lan"\n')
+    yield
+
+
+@breaks("upstreams")
+async def upstream_added_and_the_server_not_restarted(world: World) -> AsyncIterator[None]:
+    (world.data / "upstreams.toml").write_text('version = 1\n[upstream.nas]\nurl = "http://nas.lan/mcp"\n')
+    yield
+
+
 @breaks("tunnel door", "cloudflared config")
 async def tunnel_door_not_bound(world: World) -> AsyncIterator[None]:
     with socket.socket() as closed:
@@ -237,6 +249,22 @@ async def test_what_is_broken_is_named_with_its_one_fix(
         assert tuple(check.name for check in failed) == breakage.failed
         assert all(check.evidence and check.fix for check in failed)
         assert same_as_golden(f"{breakage.name}.txt", world.as_told(failed))
+
+
+async def test_an_upstream_that_does_not_answer_is_named(tmp_path: Path, signing_keys: Keys) -> None:
+    (tmp_path / "data").mkdir(mode=0o700)
+    works = "from fastmcp import FastMCP\nmcp = FastMCP('works')\n"
+    (tmp_path / "data" / "works.py").write_text(works)
+    text = 'version = 1\n[upstream.works]\npython = "works.py:mcp"\n'
+    (tmp_path / "data" / "upstreams.toml").write_text(text)
+    async with open_world(tmp_path, signing_keys[:2]) as world:
+        checks = {check.name: check for check in await world.checks()}
+        assert (checks["upstreams"].ok, checks["upstreams"].evidence) == (True, "works: all answer")
+    (tmp_path / "data" / "upstreams.toml").write_text(text + '[upstream.gone]\npython = "gone.py:mcp"\n')
+    async with open_world(tmp_path, signing_keys[:2]) as world:
+        checks = {check.name: check for check in await world.checks()}
+        assert (checks["upstreams"].ok, checks["upstreams"].evidence) == (False, "no answer: gone")
+        assert "brain upstreams" in checks["upstreams"].fix
 
 
 async def test_what_rests_on_a_failed_check_is_not_asked_and_says_so(
