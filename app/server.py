@@ -25,7 +25,7 @@ from app.audit.log import AuditLog, AuditStore
 from app.audit.metrics import Observer
 from app.audit.recorder import Recorder
 from app.audit.retention import Prunable, retention
-from app.doors import health
+from app.doors import health, stdio
 from app.doors.http import App, Receive, Scope, Send
 from app.doors.lan import LanDoor
 from app.doors.paths import Paths, at, page
@@ -203,9 +203,10 @@ async def serve(settings: Settings, *, up: Callable[[], None] = lambda: None) ->
     Raises AppError when it cannot start: a port in use, a broken policy, an unusable database.
     """
     if settings.transport == "stdio":
-        async with build(settings) as house:
-            settle_memory()
-            await house.mcp.run_stdio_async(show_banner=False)
+        with stdio.claimed() as ends:  # before an upstream can print
+            async with build(settings) as house:
+                settle_memory()
+                await stdio.serve(house.mcp, ends)
         return
     sockets = [listen(settings.lan_door)]
     if settings.tunnel_door is not None:
