@@ -6,14 +6,16 @@ from fastmcp import FastMCP
 from mcp_types import ToolAnnotations
 
 from app.gate import Gate, Whoami
-from app.mcp_server import WITHOUT_NOTES
+from app.mcp_server import WITHOUT_NOTES, answer_calls
 from app.notes import tools as note_tools
 from app.notes.models import NoteStore
+from app.straight import Straight
 
 
 def furnish(server: FastMCP, store: NoteStore, gate: Gate, base_url: str, *, notes: bool = True) -> None:
     """The Brain's tools, and the gate in front of everything that `server` has. `notes`: those of notes."""
     server.add_middleware(gate)
+    answer_calls(server, Straight(gate, server.name))
     if notes:
         note_tools.register(server, store, gate.caller, base_url)
     else:

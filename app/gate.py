@@ -1,15 +1,16 @@
 """The only enforcement point: every MCP list and call is decided here, by the one `decide`, and reported.
 
-It stands in FastMCP's own chain, so every transport and every protocol version passes it.
+It stands in FastMCP's own chain, so every transport and every protocol version passes it. A call that does
+not go through that chain (app/straight.py) goes through the same `call`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, TypeVar
 
 import mcp_types as mt
 from fastmcp import FastMCP
@@ -49,6 +50,7 @@ class Whoami(TypedDict):
     why: str
 
 
+T = TypeVar("T")
 _decision: ContextVar[tuple[Principal, Decision]] = ContextVar("decision")
 
 
@@ -128,30 +130,40 @@ class Gate(Middleware):
         return [p for p in await call_next(context) if self._may(looker, "prompt", p.name, p)]
 
     async def on_call_tool(
-        self,
-        context: MiddlewareContext[mt.CallToolRequestParams],
-        call_next: CallNext[Any, ToolResult],
+        self, context: MiddlewareContext[mt.CallToolRequestParams], call_next: CallNext[Any, ToolResult]
     ) -> ToolResult:
-        name, arguments = context.message.name, context.message.arguments or {}
-        tool = await self._tool(name)
+        name = context.message.name
+        tool, arguments = await self.tool(name), context.message.arguments or {}
+        return await self.call(name, tool, arguments, lambda: told(call_next(context)))
+
+    async def call(
+        self, name: str, tool: Tool | None, arguments: Mapping[str, Any], work: Callable[[], Awaitable[T]]
+    ) -> T:
+        """What `work` returns, if whoever asks now may call the tool; on record in any case.
+
+        Raises ToolError, also for a tool that is not there.
+        """
         if tool is None:
             await self._denied(Call("tools/call", name, _no_such_tool(name), arguments))
             raise ToolError(_not_yours(name), log_level=logging.DEBUG)
         operation = call_of_tool(tool, arguments)
         decision = self._decide(operation)
-        call = Call(
-            "tools/call",
-            name,
-            decision,
-            arguments,
-            changes=not operation.read_only,
-            upstream=upstream_of(tool),
-        )
+        changes = not operation.read_only
+        call = Call("tools/call", name, decision, arguments, changes=changes, upstream=upstream_of(tool))
         if not decision.allowed:
             await self._denied(call)
             self._ask_for_consent(decision, self._decide(operation, self._consented()))
             raise ToolError(_refusal(decision, self._decide(of_tool(tool))), log_level=logging.DEBUG)
-        return cast(ToolResult, await self._run(call, context, lambda call: told(call_next(call))))
+        return await self._run(call, work)
+
+    async def tool(self, name: str) -> Tool | None:
+        """The tool, for its class and its arguments' defaults; own tools never change while we run."""
+        known = self._tools.get(name)
+        if known is None:
+            known = await self._mcp.get_tool(name)
+            if known is not None and not isinstance(known, UpstreamTool):
+                self._tools[name] = known
+        return known
 
     async def on_read_resource(
         self,
@@ -165,7 +177,7 @@ class Gate(Middleware):
             await self._denied(call)
             self._ask_for_consent(decision, (await self._decide_resource(uri, self._consented()))[0])
             raise NotFoundError(f"Unknown resource: {uri!r}")  # exactly like a missing one
-        return cast(ResourceResult, await self._run(call, context, call_next))
+        return await self._run(call, lambda: call_next(context))
 
     async def on_get_prompt(
         self, context: MiddlewareContext[mt.GetPromptRequestParams], call_next: CallNext[Any, PromptResult]
@@ -177,7 +189,7 @@ class Gate(Middleware):
             await self._denied(call)
             self._ask_for_consent(decision, (await self._decide_prompt(name, self._consented()))[0])
             raise NotFoundError(f"Unknown prompt: {name!r}")
-        return cast(PromptResult, await self._run(call, context, call_next))
+        return await self._run(call, lambda: call_next(context))
 
     async def on_request(self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Any:
         if context.method != "completion/complete":
@@ -192,7 +204,7 @@ class Gate(Middleware):
             # Asked for as a name that nothing has: the answer is a missing one's, in every version.
             nothing = {**context.message, "ref": {"type": "ref/prompt", "name": ""}}
             return await call_next(context.copy(message=nothing))
-        return await self._run(call, context, call_next)
+        return await self._run(call, lambda: call_next(context))
 
     def _decide(self, operation: Operation, principal: Principal | None = None) -> Decision:
         """For whoever asks now, or for `principal`."""
@@ -244,19 +256,10 @@ class Gate(Middleware):
         granted = consented.scopes
         self._request().answer(self._step_up([s for s in decision.scopes_needed if s in granted]))
 
-    async def _tool(self, name: str) -> Tool | None:
-        """The tool, for its class and its arguments' defaults; own tools never change while we run."""
-        known = self._tools.get(name)
-        if known is None:
-            known = await self._mcp.get_tool(name)
-            if known is not None and not isinstance(known, UpstreamTool):
-                self._tools[name] = known
-        return known
-
-    async def _run(self, call: Call, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Any:
+    async def _run(self, call: Call, work: Callable[[], Awaitable[T]]) -> T:
         mark = _decision.set((self._request().principal, call.decision))
         try:
-            return await self._recorder.run(call, lambda: call_next(context))
+            return await self._recorder.run(call, work)
         except AuditUnavailable as unavailable:
             raise self._unavailable(unavailable) from unavailable
         finally:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, cast
 
 import fastmcp
 from fastmcp import FastMCP
@@ -18,6 +18,8 @@ from fastmcp.server.providers import Provider
 from fastmcp.tools import Tool
 from fastmcp.utilities.versions import VersionSpec
 from mcp.server import Server
+from mcp.server.context import ServerRequestContext
+from mcp_types import CallToolRequestParams
 
 from app import __version__
 
@@ -51,9 +53,11 @@ class BrainServer(FastMCP):
     async def get_tool(self, name: str, version: VersionSpec | None = None) -> Tool | None:
         if version is not None:
             return await super().get_tool(name, version)
-        own = self._own_tools.get(name) or await self.local_provider.get_tool(name)
+        if (known := self._own_tools.get(name) or self.others(name)) is not None:
+            return known  # `others` never finds what goes by the name of an own one
+        own = await self.local_provider.get_tool(name)
         if own is None:
-            return self.others(name) or await super().get_tool(name)
+            return await super().get_tool(name)
         self._own_tools[name] = own
         return own
 
@@ -100,3 +104,23 @@ def mount(server: FastMCP, others: Provider, find: Callable[[str], Tool | None])
     server.add_provider(others)
     if isinstance(server, BrainServer):
         server.others = find
+
+
+def answer_calls(
+    server: FastMCP,
+    first: Callable[
+        [ServerRequestContext[Any, Any], CallToolRequestParams], Awaitable[dict[str, Any] | None]
+    ],
+) -> None:
+    """`first` may answer a `tools/call`, as it stands on the wire; FastMCP answers what it leaves (None).
+
+    Checked before and shaped afterwards by the SDK all the same, and sealed by its boundary.
+    """
+    low = server._mcp_server
+    ordinary = cast(Any, low.get_request_handler("tools/call")).handler
+
+    async def call(context: ServerRequestContext[Any, Any], params: CallToolRequestParams) -> Any:
+        answer = await first(context, params)
+        return await ordinary(context, params) if answer is None else answer
+
+    low.add_request_handler("tools/call", CallToolRequestParams, call)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import mcp_types as mt
 from fastmcp.exceptions import PromptError, ResourceError, ToolError
@@ -14,14 +15,14 @@ from fastmcp.prompts.base import InputRequiredPromptResult, PromptArgument, Prom
 from fastmcp.resources import Resource, ResourceContent, ResourceResult, ResourceTemplate
 from fastmcp.resources.base import InputRequiredResourceResult
 from fastmcp.server.dependencies import get_context
-from fastmcp.tools import Tool, ToolResult
-from fastmcp.tools.base import InputRequiredToolResult, RawStructuredToolResult
-from mcp.shared.dispatcher import ProgressFnT
+from fastmcp.tools import Tool
+from fastmcp.utilities.json_schema import is_object_schema
+from mcp.server.context import ServerRequestContext
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-from pydantic import PrivateAttr, TypeAdapter
+from pydantic import AfterValidator, PrivateAttr, TypeAdapter
 
 from app.errors import AppError
-from app.progress import telling
+from app.upstreams.asking import not_older, progress
 from app.upstreams.entries import Entry
 from app.upstreams.listing import Definition
 from app.upstreams.names import Names
@@ -31,7 +32,6 @@ Told = Callable[[Entry], str | None]  # what an upstream is told of the caller: 
 
 PRINCIPAL_HEADER = "X-Brain-Principal"
 PRINCIPAL_META = "brain-mcp/principal"  # in `_meta`, where there are no headers
-_CALLED: TypeAdapter[Any] = TypeAdapter(mt.CallToolResult | mt.InputRequiredResult)
 _READ: TypeAdapter[Any] = TypeAdapter(mt.ReadResourceResult | mt.InputRequiredResult)
 _GOT: TypeAdapter[Any] = TypeAdapter(mt.GetPromptResult | mt.InputRequiredResult)
 
@@ -44,28 +44,36 @@ class Behind:
         self.entry = upstream.entry
         self.names = Names(upstream.entry)
 
-    async def call(self, name: str, arguments: dict[str, Any]) -> ToolResult:
-        responses, state = _continued()
-        params = mt.CallToolRequestParams(
-            name=name, arguments=arguments, input_responses=responses, request_state=state, _meta=self._meta()
+    async def call(
+        self, name: str, asked: mt.CallToolRequestParams, context: ServerRequestContext[Any, Any]
+    ) -> dict[str, Any]:
+        """The result as the newest protocol has it, checked."""
+        params = {"name": name, "arguments": asked.arguments or {}, **_answers(asked)}
+        if (meta := self._meta()) is not None:
+            params["_meta"] = meta
+        answer: dict[str, Any] = await self._ask(
+            _Call(method="tools/call", params=params), _CALLED, ToolError, context
         )
-        answer = await self._ask(mt.CallToolRequest(params=params), _CALLED, ToolError)
-        if isinstance(answer, mt.InputRequiredResult):
-            return InputRequiredToolResult(_askable(answer, ToolError))
-        content = [self._block(block) for block in answer.content]
-        structured, failed = answer.structured_content, bool(answer.is_error)
-        if structured is not None and not isinstance(structured, dict):
-            return RawStructuredToolResult(content, structured, is_error=failed)
-        return ToolResult(content=content, structured_content=structured, is_error=failed)
+        if answer["resultType"] == "input_required":
+            not_older(context, ToolError)
+            return answer
+        return {
+            "content": [self._raw_block(block) for block in answer["content"]],
+            "structuredContent": answer.get("structuredContent"),
+            "isError": answer["isError"],
+            "resultType": "complete",
+        }
 
     async def read(self, uri: str) -> ResourceResult:
         responses, state = _continued()
         params = mt.ReadResourceRequestParams(
             uri=uri, input_responses=responses, request_state=state, _meta=self._meta()
         )
-        answer = await self._ask(mt.ReadResourceRequest(params=params), _READ, ResourceError)
+        context = get_context().request_context
+        answer = await self._ask(mt.ReadResourceRequest(params=params), _READ, ResourceError, context)
         if isinstance(answer, mt.InputRequiredResult):
-            return InputRequiredResourceResult(_askable(answer, ResourceError))
+            not_older(context, ResourceError)
+            return InputRequiredResourceResult(answer)
         return ResourceResult([_content(one) for one in answer.contents])
 
     async def get(self, name: str, arguments: dict[str, Any] | None) -> PromptResult:
@@ -74,9 +82,11 @@ class Behind:
         params = mt.GetPromptRequestParams(
             name=name, arguments=texts, input_responses=responses, request_state=state, _meta=self._meta()
         )
-        answer = await self._ask(mt.GetPromptRequest(params=params), _GOT, PromptError)
+        context = get_context().request_context
+        answer = await self._ask(mt.GetPromptRequest(params=params), _GOT, PromptError, context)
         if isinstance(answer, mt.InputRequiredResult):
-            return InputRequiredPromptResult(_askable(answer, PromptError))
+            not_older(context, PromptError)
+            return InputRequiredPromptResult(answer)
         messages = [Message(self._block(one.content), one.role) for one in answer.messages]
         return PromptResult(messages, description=answer.description)
 
@@ -93,9 +103,11 @@ class Behind:
             return mt.Completion(values=[])
         return answer.completion
 
-    async def _ask(self, request: Any, result: TypeAdapter[Any], error: type[Exception]) -> Any:
+    async def _ask(self, request: Any, result: TypeAdapter[Any], error: type[Exception], context: Any) -> Any:
         try:
-            return await self.upstream.ask(request, result, progress=_progress(), headers=self._headers())
+            return await self.upstream.ask(
+                request, result, progress=progress(context), headers=self._headers()
+            )
         except AppError as problem:
             raise error(problem.public, log_level=logging.DEBUG) from problem  # type: ignore[call-arg]
 
@@ -113,17 +125,36 @@ class Behind:
             return block.model_copy(update={"uri": self.names.uri(str(block.uri))})
         return block
 
+    def _raw_block(self, block: dict[str, Any]) -> dict[str, Any]:
+        if block["type"] == "resource_link":
+            return {**block, "uri": self.names.uri(block["uri"])}
+        return block
+
 
 class UpstreamTool(Tool):
-    """`trusted`: what it says of itself counts for the built-in scopes."""
+    """`trusted`: what it says of itself counts for the built-in scopes.
+
+    It is called by `call` alone; FastMCP cannot run it.
+    """
 
     upstream: str
     trusted: bool
     _behind: Behind = PrivateAttr()
     _there: str = PrivateAttr()
 
-    async def run(self, arguments: dict[str, Any]) -> ToolResult:
-        return await self._behind.call(self._there, arguments)
+    async def call(
+        self, asked: mt.CallToolRequestParams, context: ServerRequestContext[Any, Any]
+    ) -> dict[str, Any]:
+        """The result on the wire. Raises ToolError."""
+        answer = await self._behind.call(self._there, asked, context)
+        structured = answer.get("structuredContent")
+        if structured is None or context.protocol_version in MODERN_PROTOCOL_VERSIONS:
+            return answer
+        if isinstance(structured, dict) and is_object_schema(self.output_schema or _OBJECT):
+            return answer
+        # FastMCP lists it to older clients as an object with one `result`, and tells its own so.
+        wrapped = {"structuredContent": {"result": structured}, "_meta": {"fastmcp": {"wrap_result": True}}}
+        return {**answer, **wrapped}
 
 
 class UpstreamResource(Resource):
@@ -214,48 +245,35 @@ def _common(behind: Behind, one: Definition) -> dict[str, Any]:
     }
 
 
-def _progress() -> ProgressFnT | None:
-    """Tells the client that asks now, if it wants to be told. Called later, from another context."""
-    context = get_context()
-    asked = context.request_context
-    meta = None if asked is None else asked.meta
-    token = None if meta is None else meta.get("progress_token", meta.get("progressToken"))
-    if token is None:
-        return None
-    session, request_id, tell = context.session, context.request_id, telling.get()
-
-    async def report(progress: float, total: float | None, message: str | None) -> None:
-        if tell is not None:
-            said = {"progressToken": token, "progress": progress, "total": total, "message": message}
-            params = {name: value for name, value in said.items() if value is not None}
-            await tell({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
-            return
-        await session.send_progress_notification(
-            progress_token=token,
-            progress=progress,
-            total=total,
-            message=message,
-            related_request_id=request_id,
-        )
-
-    return report
-
-
 def _continued() -> tuple[Any, str | None]:
     """What the client answered to a question of the upstream's, and the state that goes with it."""
     context = get_context()
     return context.input_responses, context.request_state
 
 
-def _askable(question: mt.InputRequiredResult, error: type[Exception]) -> mt.InputRequiredResult:
-    context = get_context().request_context
-    version = None if context is None else getattr(context, "protocol_version", None)
-    if version is not None and version not in MODERN_PROTOCOL_VERSIONS:
-        raise error("This needs an answer in between, and the protocol of your client has none.")
-    return question
+def _answers(asked: mt.CallToolRequestParams) -> dict[str, Any]:
+    """The same, of a call."""
+    if asked.input_responses is None and asked.request_state is None:
+        return {}
+    parts = {"input_responses", "request_state"}
+    return asked.model_dump(include=parts, mode="json", by_alias=True, exclude_none=True)
 
 
 def _content(one: mt.TextResourceContents | mt.BlobResourceContents) -> ResourceContent:
     if isinstance(one, mt.TextResourceContents):
         return ResourceContent(one.text, mime_type=one.mime_type)
     return ResourceContent(base64.b64decode(one.blob), mime_type=one.mime_type)
+
+
+def _checked(result: dict[str, Any]) -> dict[str, Any]:
+    """The SDK takes for a question whatever it does not know; and not all that Python reads is JSON."""
+    _encode(result.get("structuredContent")).encode()
+    asks = result.get("resultType") == "input_required"
+    known = (mt.InputRequiredResult if asks else mt.CallToolResult).model_validate(result, by_name=False)
+    return known.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False).encode
+_CALLED: TypeAdapter[Any] = TypeAdapter(Annotated[dict[str, Any], AfterValidator(_checked)])
+_Call = mt.Request[dict[str, Any], Literal["tools/call"]]
+_OBJECT = {"type": "object"}

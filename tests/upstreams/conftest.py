@@ -101,7 +101,7 @@ async def upstreamed(
 ) -> AsyncIterator[Upstreamed]:
     """`entries`: the text of upstreams.toml, of the raw server's folder and of the raw server over HTTP."""
     raw = Folder(folder / "raw")
-    raw.path.mkdir()
+    raw.path.mkdir(exist_ok=True)
     (raw.path / "mode").write_text(mode)
     web = RawHttp(raw)
     await web.start()

@@ -86,13 +86,15 @@ def called(folder: Folder, params: dict[str, Any], seen: dict[str, Any]) -> dict
         text = str(arguments.get("text", ""))
     elif name == "seen":
         text = json.dumps({"meta": params.get("_meta"), **seen})
+    elif name == "exact":
+        return dict(json.loads(folder.read("exact")))
     else:
         text = folder.read("say")
     return {"content": [{"type": "text", "text": text}], "isError": bool(arguments.get("fail"))}
 
 
 def _result(number: Any, result: dict[str, Any], *, modern: bool = True) -> dict[str, Any]:
-    return {"jsonrpc": "2.0", "id": number, "result": result | ({"resultType": "complete"} if modern else {})}
+    return {"jsonrpc": "2.0", "id": number, "result": ({"resultType": "complete"} if modern else {}) | result}
 
 
 def large(number: Any) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -79,21 +78,21 @@ async def test_each_kind_is_listed_and_called_at_both_doors(all_kinds: Upstreame
 async def test_the_audit_log_says_who_did_what_with_which_upstream(all_kinds: Upstreamed) -> None:
     await all_kinds.call("web_seen")
     await all_kinds.call("raw_seen", BOB)
-    told = {(one["principal"], one["name"], one["decision"]): one for one in await audit(all_kinds)}
+    told = {(one["principal"], one["name"], one["decision"]): one for one in await audit(all_kinds, 2)}
     allowed = told[ALICE, "web_seen", "allow"]
     assert allowed["reason"].startswith("upstream web; ")
     assert allowed["rules"] == ["writers"]
     assert told[BOB, "raw_seen", "deny"]["status"] == 403
 
 
-async def audit(house: Upstreamed) -> list[dict[str, Any]]:
-    """What the audit log holds of calls, read as `brain audit export` reads it."""
-    import sqlite3
+async def audit(house: Upstreamed, calls: int) -> list[dict[str, Any]]:
+    """The audit log, once it has the end of so many calls."""
 
-    with sqlite3.connect(house.folder / "brain.db") as connection:
-        connection.row_factory = sqlite3.Row
-        rows = connection.execute("SELECT * FROM audit WHERE operation = 'tools/call'").fetchall()
-    return [{**dict(row), "rules": json.loads(row["rules"])} for row in rows]
+    def lines() -> list[dict[str, Any]]:
+        return lines_in(house.folder / "brain.db", "operation = 'tools/call'")
+
+    await until_true(lambda: len(lines()) >= calls)
+    return lines()
 
 
 async def test_what_a_stranger_says_of_itself_opens_nothing(all_kinds: Upstreamed) -> None:
@@ -164,16 +163,10 @@ async def test_a_call_of_an_upstream_is_on_disk_before_its_answer_leaves_and_its
         return f'version = 1\n[upstream.inp]\npython = "{PLAIN}:mcp"\ntrust_annotations = true\n'
 
     async with upstreamed(tmp_path, clock, team, trusted, policy=POLICY) as opened:
-        file = opened.folder / "brain.db"
-
-        def recorded() -> list[Any]:
-            return [one for one in lines_in(file) if one["name"] == "inp_echo"]
-
         for number in range(5):
             answer = await opened.call("inp_echo", text=f"hello {number}")
             assert text_of(answer) == f"hello {number}"
             (journal,) = opened.folder.glob("calls-*.journal")
             begun = [line for line in journal.read_text().splitlines() if line.startswith('{"call"')]
-            assert len(begun) == number + 1 >= len(recorded())
-        await until_true(lambda: len(recorded()) == 5)
-        assert {one["status"] for one in recorded()} == {200}
+            assert len(begun) == number + 1
+        assert {one["status"] for one in await audit(opened, 5)} == {200}
