@@ -1,6 +1,6 @@
 """The MCP server object: FastMCP, with what we never use taken out of the way of a call.
 
-The only place that touches FastMCP's private attributes; `tests/server/test_mcp_server.py` fails when
+The only place that touches FastMCP's private attributes; `tests/gate/test_mcp_server.py` fails when
 they move.
 """
 
