@@ -16,6 +16,9 @@ log = logging.getLogger("brain.upstreams")
 UNREACHABLE = -32097
 UNUSABLE = -32096
 FLOODS = "it floods us with messages"
+NOT_REACHED = "it cannot be reached"
+BROKE_OFF = "the connection broke off"
+TOO_LARGE = "it sent a larger answer than its entry allows"
 # A question in the middle of a call cannot be passed on: there is no saying whose call it belongs to.
 NOT_ASKED = "Questions are passed on since protocol 2026-07-28."
 WHY = "x-why"  # header of such an answer: the words, for whoever looks at the status alone
@@ -65,6 +68,15 @@ def in_words(problem: MCPError) -> str:
     return f"it refuses to speak with us (error {problem.error.code})"
 
 
+def refused(status: int) -> str | None:
+    """In words, where an HTTP status leaves no JSON-RPC to look for."""
+    if status in (401, 403):
+        return f"it refuses our credential (HTTP {status})"
+    if status >= 500 or status == 429:
+        return f"it answers HTTP {status}"
+    return None
+
+
 def busy(name: str) -> UpstreamBusy:
     return UpstreamBusy(f"The upstream `{name}` has too many calls at once. Try again soon.")
 
@@ -82,4 +94,4 @@ def why_of(problem: BaseException) -> str:
     if isinstance(problem, BaseExceptionGroup):
         return why_of(problem.exceptions[0])
     log.debug("an upstream broke", exc_info=problem)
-    return "the connection broke off"
+    return BROKE_OFF

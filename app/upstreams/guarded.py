@@ -14,7 +14,7 @@ from mcp.shared.dispatcher import CallOptions, Dispatcher, OnNotify, OnNotifyInt
 from mcp.shared.exceptions import MCPError
 from mcp.shared.transport_context import TransportContext
 
-from app.upstreams.errors import FLOODS, UNUSABLE
+from app.upstreams.errors import FLOODS, TOO_LARGE, UNUSABLE
 from app.upstreams.inflow import Inflow
 from app.upstreams.redaction import Redactor
 
@@ -77,7 +77,7 @@ class Guarded(Dispatcher[TransportContext]):
         finally:
             self._reports.pop(token, None)
         if self._most is not None and _weight(raw, self._most) < 0:
-            raise MCPError(code=UNUSABLE, message="it sent a larger answer than its entry allows")
+            raise MCPError(code=UNUSABLE, message=TOO_LARGE)
         clean: dict[str, Any] = self._redactor.clean(raw)
         return clean
 

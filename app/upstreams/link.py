@@ -109,9 +109,7 @@ async def _over_http(
     bounds = {"seconds": entry.timeout, "most": entry.max_result}
     if target.transport == "http":
         async with contextlib.AsyncExitStack() as attempt:
-            session, line = await speaking(
-                attempt, await attempt.enter_async_context(posts(target, given, **bounds))
-            )
+            session, line = await speaking(attempt, attempt.enter_context(posts(target, given, **bounds)))
             if await discovers(session):
                 stack.push_async_exit(attempt.pop_all())
                 return session, line

@@ -1,42 +1,37 @@
 """JSON-RPC over HTTP as the newest protocol has it: one POST a request, with its answer or a stream up to it.
 
-A Dispatcher of the SDK on the bounded transport itself; the older protocols take the SDK's own transport.
+A Dispatcher of the SDK on connections of our own; the older protocols take the SDK's own transport.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from itertools import count
 from typing import Any
 
 import anyio
-import httpx2
 import mcp_types as mt
 from mcp.shared.dispatcher import CallOptions, Dispatcher, OnNotify, OnNotifyIntercept, OnRequest, ProgressFnT
 from mcp.shared.exceptions import MCPError
 from mcp.shared.transport_context import TransportContext
 
+from app.upstreams.answer import Answer
 from app.upstreams.errors import UNUSABLE
+from app.upstreams.http1 import Pool
 
+HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 LINE_END = b"\n"
 
 
 class Posts(Dispatcher[TransportContext]):
-    """`headers`: of every request. Cancelling a request closes its connection: that is how it is told."""
+    """`seconds`: for a request that says nothing of its own. Cancelling a request closes its connection:
+    that is how it is told."""
 
-    def __init__(
-        self, url: str, transport: httpx2.AsyncBaseTransport, headers: Mapping[str, str], timeouts: Any
-    ) -> None:
-        self._url, self._transport = httpx2.URL(url), transport
-        self._headers = {
-            "Host": self._url.netloc.decode(),
-            "Accept": "application/json, text/event-stream",
-            "Content-Type": "application/json",
-            **headers,
-        }
-        self._extensions = {"timeout": timeouts}
+    def __init__(self, pool: Pool, seconds: float) -> None:
+        self._pool, self._seconds = pool, seconds
         self._numbers = count(1)
         self._told: OnNotifyIntercept = lambda method, params: True
         self._closed = False
@@ -51,17 +46,15 @@ class Posts(Dispatcher[TransportContext]):
         if report is not None:
             params = {**(params or {}), "_meta": {**(params or {}).get("_meta", {}), "progressToken": number}}
         body = _encode({"jsonrpc": "2.0", "id": number, "method": method, "params": params or {}}).encode()
-        headers = {**self._headers, **options.get("headers", {}), "Content-Length": str(len(body))}
-        request = httpx2.Request(
-            "POST", self._url, headers=headers, content=body, extensions=self._extensions
-        )
         try:
-            async with asyncio.timeout(options.get("timeout")):
-                return await self._answer(request, number, report)
+            async with asyncio.timeout(options.get("timeout") or self._seconds):
+                answer = await self._posted(body, options.get("headers", {}))
+                if answer.streams:
+                    with contextlib.closing(answer):
+                        return await self._last_of(answer, number, report)
         except TimeoutError:
             raise MCPError(code=mt.REQUEST_TIMEOUT, message=f"{method} timed out") from None
-        except httpx2.StreamError as cut:
-            raise MCPError(code=UNUSABLE, message=str(cut)) from None
+        return _only_of(answer)
 
     async def notify(
         self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None
@@ -84,30 +77,15 @@ class Posts(Dispatcher[TransportContext]):
         finally:
             self._closed = True
 
-    async def _answer(
-        self, request: httpx2.Request, number: int, report: ProgressFnT | None
-    ) -> dict[str, Any]:
-        response = await self._transport.handle_async_request(request)
+    async def _posted(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         try:
-            kind = response.headers.get("content-type", "").lower()
-            if kind.startswith("text/event-stream"):
-                return await self._last_of(response, number, report)
-            content = await response.aread()
-        finally:
-            await response.aclose()
-        if response.status_code == 202 or not kind.startswith("application/json"):
-            raise MCPError(code=_code_of(response.status_code), message=f"HTTP {response.status_code}")
-        try:
-            message = json.loads(content)
-        except (ValueError, RecursionError):
-            raise MCPError(code=mt.PARSE_ERROR, message="not JSON") from None
-        return _result(message)
+            return await self._pool.post(body, headers)
+        except ValueError as problem:
+            raise MCPError(code=mt.INVALID_PARAMS, message=str(problem)) from None
 
-    async def _last_of(
-        self, response: httpx2.Response, number: int, report: ProgressFnT | None
-    ) -> dict[str, Any]:
+    async def _last_of(self, answer: Answer, number: int, report: ProgressFnT | None) -> dict[str, Any]:
         """What a stream ends with; what it says before is progress, or counted."""
-        async for message in _events(response):
+        async for message in _events(answer):
             if "method" not in message:
                 return _result(message)
             said = message.get("params")
@@ -125,12 +103,26 @@ class Posts(Dispatcher[TransportContext]):
         raise MCPError(code=UNUSABLE, message="its stream ended without an answer")
 
 
-async def _events(response: httpx2.Response) -> AsyncIterator[dict[str, Any]]:
+def _only_of(answer: Answer) -> dict[str, Any]:
+    if answer.status == 202 or not answer.kind.startswith("application/json"):
+        raise MCPError(code=_code_of(answer.status), message=f"HTTP {answer.status}")
+    try:
+        message = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        raise MCPError(code=mt.PARSE_ERROR, message="not JSON") from None
+    return _result(message)
+
+
+async def _events(answer: Answer) -> AsyncIterator[dict[str, Any]]:
     """The JSON objects of a server-sent event stream (HTML §9.2); anything else is an error."""
     data: list[bytes] = []
-    rest = b""
-    async for chunk in response.aiter_raw():
-        *lines, rest = (rest + chunk).split(LINE_END)
+    rest = bytearray()
+    async for part in answer.parts():
+        rest += part
+        if LINE_END not in part:
+            continue
+        *lines, end = bytes(rest).split(LINE_END)
+        rest = bytearray(end)
         for line in lines:
             line = line.removesuffix(b"\r")
             if line.startswith(b"data:"):

@@ -1,10 +1,10 @@
-"""An upstream over HTTP: the SDK's transports, on an HTTP client that keeps to the entry's bounds."""
+"""An upstream over HTTP: our posts, or the SDK's transports on a client that keeps to the entry's bounds."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx2
@@ -12,27 +12,26 @@ from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
 from app import __version__
+from app.upstreams.answer import STREAM_TIMES
 from app.upstreams.credentials import Credentials
 from app.upstreams.entries import Url
-from app.upstreams.errors import UNREACHABLE, WHY
-from app.upstreams.posts import Posts
+from app.upstreams.errors import BROKE_OFF, NOT_REACHED, TOO_LARGE, UNREACHABLE, WHY, refused
+from app.upstreams.http1 import CONNECT_SECONDS, KEPT_MOST, KEPT_SECONDS, Pool
+from app.upstreams.posts import HEADERS, Posts
 
-CONNECT_SECONDS = 10.0
 LEAVE_SECONDS = 1.0  # for the DELETE that ends a session
 IDLE_SECONDS = 300.0  # without a word on a stream
-STREAM_TIMES = 16  # a stream of progress and one answer may be so many times as large as an answer
 
 
 class Cut(httpx2.StreamError):
     """A body that broke off, or that we stopped reading."""
 
 
-@contextlib.asynccontextmanager
-async def posts(target: Url, given: Credentials, *, seconds: float, most: int) -> AsyncIterator[Posts]:
+@contextlib.contextmanager
+def posts(target: Url, given: Credentials, *, seconds: float, most: int) -> Iterator[Posts]:
     """For the newest protocol."""
-    timeouts = httpx2.Timeout(CONNECT_SECONDS, read=max(seconds, IDLE_SECONDS)).as_dict()
-    async with Bounded(httpx2.AsyncHTTPTransport(limits=LIMITS), most) as transport:
-        yield Posts(target.url, transport, _headers(given), timeouts)
+    with contextlib.closing(Pool(target.url, {**HEADERS, **_headers(given)}, most)) as pool:
+        yield Posts(pool, max(seconds, IDLE_SECONDS))
 
 
 @contextlib.asynccontextmanager
@@ -68,7 +67,9 @@ async def web(
         yield streams
 
 
-LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=60.0)
+LIMITS = httpx2.Limits(
+    max_connections=None, max_keepalive_connections=KEPT_MOST, keepalive_expiry=KEPT_SECONDS
+)
 
 
 class Bounded(httpx2.AsyncBaseTransport):
@@ -84,12 +85,9 @@ class Bounded(httpx2.AsyncBaseTransport):
             response = await self._inner.handle_async_request(request)
         except httpx2.TransportError as problem:
             return _instead(UNREACHABLE, _in_words(problem))
-        if response.status_code in (401, 403):
+        if (why := refused(response.status_code)) is not None:
             await response.aclose()
-            return _instead(UNREACHABLE, f"it refuses our credential (HTTP {response.status_code})")
-        if response.status_code >= 500 or response.status_code == 429:
-            await response.aclose()
-            return _instead(UNREACHABLE, f"it answers HTTP {response.status_code}")
+            return _instead(UNREACHABLE, why)
         streaming = response.headers.get("content-type", "").lower().startswith("text/event-stream")
         if request.method == "POST":
             most = self._most * STREAM_TIMES if streaming else self._most
@@ -114,7 +112,7 @@ class Counted(httpx2.AsyncByteStream):
             async for chunk in self._inner:
                 seen += len(chunk)
                 if self._most is not None and seen > self._most:
-                    raise Cut("it sent a larger answer than its entry allows")
+                    raise Cut(TOO_LARGE)
                 yield chunk
         except httpx2.TransportError as problem:
             raise Cut(_in_words(problem)) from None
@@ -137,7 +135,7 @@ def _instead(code: int, message: str) -> httpx2.Response:
 
 def _in_words(problem: httpx2.TransportError) -> str:
     if isinstance(problem, httpx2.ConnectTimeout | httpx2.ConnectError):
-        return "it cannot be reached"
+        return NOT_REACHED
     if isinstance(problem, httpx2.TimeoutException):
         return "it did not answer in time"
-    return "the connection broke off"
+    return BROKE_OFF
