@@ -6,16 +6,19 @@ from fastmcp import FastMCP
 from mcp_types import ToolAnnotations
 
 from app.gate import Gate, Whoami
-from app.mcp_server import WITHOUT_NOTES, answer_calls
+from app.mcp_server import WITHOUT_NOTES, answer_calls, stamp
 from app.notes import tools as note_tools
 from app.notes.models import NoteStore
 from app.straight import Straight
 
 
-def furnish(server: FastMCP, store: NoteStore, gate: Gate, base_url: str, *, notes: bool = True) -> None:
-    """The Brain's tools, and the gate in front of everything that `server` has. `notes`: those of notes."""
+def furnish(server: FastMCP, store: NoteStore, gate: Gate, base_url: str, *, notes: bool = True) -> Straight:
+    """The Brain's tools, and the gate in front of everything that `server` has. `notes`: those of notes.
+
+    Returns what answers calls of upstreams' tools."""
     server.add_middleware(gate)
-    answer_calls(server, Straight(gate, server.name))
+    straight = Straight(gate, server.name, stamp(server))
+    answer_calls(server, straight)
     if notes:
         note_tools.register(server, store, gate.caller, base_url)
     else:
@@ -29,3 +32,5 @@ def furnish(server: FastMCP, store: NoteStore, gate: Gate, base_url: str, *, not
     )
     async def whoami() -> Whoami:
         return await gate.whoami()
+
+    return straight

@@ -65,7 +65,7 @@ class BrainServer(FastMCP):
 def new_server() -> BrainServer:
     """An empty server with the project's choices; identity is the doors' business, never FastMCP's."""
     # Spans that nobody collects cost a tenth of a request; "off" would still gather their attributes.
-    if "OTEL_EXPORTER_OTLP_ENDPOINT" not in os.environ and "OTEL_TRACES_EXPORTER" not in os.environ:
+    if is_untraced():
         fastmcp.settings.telemetry_mode = "propagation_only"
     return BrainServer(
         "Brain",
@@ -78,6 +78,11 @@ def new_server() -> BrainServer:
         cache_ttl=1,
         cache_scope="private",
     )
+
+
+def is_untraced() -> bool:
+    """Nobody collects spans, by the variables of OpenTelemetry."""
+    return "OTEL_EXPORTER_OTLP_ENDPOINT" not in os.environ and "OTEL_TRACES_EXPORTER" not in os.environ
 
 
 @contextlib.asynccontextmanager
@@ -104,6 +109,11 @@ def mount(server: FastMCP, others: Provider, find: Callable[[str], Tool | None])
     server.add_provider(others)
     if isinstance(server, BrainServer):
         server.others = find
+
+
+def stamp(server: FastMCP) -> dict[str, Any]:
+    """What it says of itself in every result of the newest protocol."""
+    return server._mcp_server.server_info_stamp
 
 
 def answer_calls(

@@ -30,6 +30,7 @@ from app.doors.http import App, Receive, Scope, Send
 from app.doors.lan import LanDoor
 from app.doors.paths import Paths, at, page
 from app.doors.rates import Attempts, limited
+from app.doors.shortcut import Shortcut
 from app.doors.sockets import listen
 from app.doors.streamed import Streamed
 from app.doors.wire import Http1
@@ -38,7 +39,7 @@ from app.furnishing import furnish
 from app.gate import Gate
 from app.home import Parts, home_page, listed_tools
 from app.house import House, Shared, who_asks
-from app.mcp_server import new_server
+from app.mcp_server import is_untraced, new_server
 from app.neighbours import neighbours
 from app.notes.ids import uuid7
 from app.operations import known
@@ -118,12 +119,13 @@ async def build(
             lists_ceiling=settings.oauth_list == "ceiling",
         )
         found = read_upstreams(settings.upstreams_file)
-        furnish(server, store.notes, gate, settings.base_url, notes=found.brain)
+        straight = furnish(server, store.notes, gate, settings.base_url, notes=found.brain)
         others = neighbours(settings, server, found, request=request, report=report, now=now)
         others.shown_by(observer.shows)
         plain = server.http_app(path="/mcp", stateless_http=True, json_response=True)
         streaming = server.http_app(path="/mcp", stateless_http=True)
-        mcp_path = at("/mcp", Streamed(plain, streaming, others.has))
+        named = Shortcut(plain, straight.reply) if is_untraced() else plain
+        mcp_path = at("/mcp", Streamed(plain, streaming, others.has, named=named))
         keys: KeySet | None = None
         limit, count = settings.rate_limit, observer.count
         inner: Inner | None = None

@@ -5,33 +5,90 @@ It makes contexts, chains and models of a call; what an upstream answers is for 
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import mcp_types as mt
 from fastmcp.exceptions import ToolError
 from fastmcp.server.telemetry import server_span
 from mcp.server.context import ServerRequestContext
+from mcp.server.runner import modern_error_data
+from mcp_types import methods
+from pydantic import ValidationError
 
 from app.gate import Gate
+from app.mcp_server import is_untraced
+from app.upstreams.asking import Asking
 from app.upstreams.components import UpstreamTool
 
 log = logging.getLogger("brain.upstreams")
 
+METHOD = "tools/call"
+_answered: ContextVar[dict[tuple[Any, str], dict[str, Any]] | None] = ContextVar("answered", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an upstream's answer depends on, of a request of the newest protocol."""
+
+    meta: dict[str, Any]
+    request_id: str | int
+    protocol_version: str
+    session: None = None
+
 
 class Straight:
-    """`server`: its name, for those who trace calls."""
+    """`server`: its name, for those who trace calls. `stamp`: what it says of itself in every result."""
 
-    def __init__(self, gate: Gate, server: str) -> None:
-        self._gate, self._server = gate, server
+    def __init__(self, gate: Gate, server: str, stamp: dict[str, Any]) -> None:
+        self._gate, self._server, self._stamp = gate, server, {mt.SERVER_INFO_META_KEY: stamp}
+        self._traces = not is_untraced()
+
+    async def reply(self, message: dict[str, Any]) -> dict[str, Any] | None:
+        """The JSON-RPC answer to a plain call (`app.doors.shortcut`), as the SDK's chain would make it.
+
+        None: it is for that chain, in this very context: it may find its answer there, to be sealed and sent.
+        """
+        number, params = message["id"], message["params"]
+        meta = params["_meta"]
+        request = Request(meta, number, meta[mt.PROTOCOL_VERSION_META_KEY])
+        tool = await self._gate.tool(params["name"])
+        if not isinstance(tool, UpstreamTool) or tool.by_headers:
+            return None
+        try:
+            methods.validate_client_request(METHOD, request.protocol_version, params)
+        except (ValidationError, KeyError, ValueError):
+            return None
+        asked = mt.CallToolRequestParams.model_construct(name=tool.name, arguments=params.get("arguments"))
+        try:
+            result = await self._answer(tool, request, asked)
+            if result["resultType"] == "input_required":  # its state is sealed there
+                _answered.set({(number, tool.name): result})
+                return None
+            shaped = methods.serialize_server_result(METHOD, request.protocol_version, result)
+        except Exception as problem:
+            error = modern_error_data(problem).model_dump(mode="json", by_alias=True, exclude_none=True)
+            return {"jsonrpc": "2.0", "id": number, "error": error}
+        return {"jsonrpc": "2.0", "id": number, "result": {**shaped, "_meta": self._stamp}}
 
     async def __call__(
         self, context: ServerRequestContext[Any, Any], asked: mt.CallToolRequestParams
     ) -> dict[str, Any] | None:
         """The result on the wire; None: the tool is not an upstream's."""
+        if (answered := (_answered.get() or {}).pop((context.request_id, asked.name), None)) is not None:
+            return answered
         tool = await self._gate.tool(asked.name)
         if not isinstance(tool, UpstreamTool):
             return None
+        return await self._answer(tool, context, asked)
+
+    async def _answer(
+        self, tool: UpstreamTool, context: Asking, asked: mt.CallToolRequestParams
+    ) -> dict[str, Any]:
         try:
             return await self._gate.call(
                 asked.name, tool, asked.arguments or {}, lambda: self._called(tool, asked, context)
@@ -41,11 +98,10 @@ class Straight:
             return {"content": content, "isError": True, "resultType": "complete"}
 
     async def _called(
-        self, tool: UpstreamTool, asked: mt.CallToolRequestParams, context: ServerRequestContext[Any, Any]
+        self, tool: UpstreamTool, asked: mt.CallToolRequestParams, context: Asking
     ) -> dict[str, Any]:
-        name, method = asked.name, "tools/call"
-        with server_span(f"{method} {name}", method, self._server, "tool", name, tool_name=name) as span:
-            span.set_attributes(tool.get_span_attributes())
+        name = asked.name
+        with self._span(tool):
             try:
                 return await tool.call(asked, context)
             except ToolError:
@@ -53,3 +109,14 @@ class Straight:
             except Exception as problem:  # of ours: told in the words that FastMCP has for its own
                 log.exception("the call of %r failed", name)
                 raise ToolError(f"Error calling tool {name!r}") from problem
+
+    @contextlib.contextmanager
+    def _traced(self, tool: UpstreamTool) -> Iterator[None]:
+        """As FastMCP does it for its own."""
+        name = tool.name
+        with server_span(f"{METHOD} {name}", METHOD, self._server, "tool", name, tool_name=name) as span:
+            span.set_attributes(tool.get_span_attributes())
+            yield
+
+    def _span(self, tool: UpstreamTool) -> contextlib.AbstractContextManager[None]:
+        return self._traced(tool) if self._traces else contextlib.nullcontext()

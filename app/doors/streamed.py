@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, cast
 
+from app.doors.bodies import again, read_body
 from app.doors.http import App, Message, Receive, Scope, Send
 from app.progress import telling
 
@@ -27,16 +28,24 @@ _CALL = b'"tools/call"'
 
 
 class Streamed:
-    """ASGI. `streams`: calls of these tools are streamed, where the client can read a stream.
+    """ASGI. `streams`: calls of these tools are streamed, where the client can read a stream. `named`
+    answers those of them that say in a header what they are.
 
     The newest protocol names the tool in a header. In the older ones the body is looked at: a stream of the
     SDK's own tells of progress where that is asked for, and hanging up means nothing.
     """
 
     def __init__(
-        self, plain: App, streaming: App, streams: Callable[[str], bool], *, ping: float = PING_SECONDS
+        self,
+        plain: App,
+        streaming: App,
+        streams: Callable[[str], bool],
+        *,
+        named: App | None = None,
+        ping: float = PING_SECONDS,
     ) -> None:
         self._plain, self._streaming, self._streams, self._ping = plain, streaming, streams, ping
+        self._named = named or plain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         accepts, name = b"", b""
@@ -49,21 +58,21 @@ class Streamed:
             await self._plain(scope, receive, send)
         elif name:
             if self._streams(name.decode("latin-1")):
-                await Exchange(scope, receive, send, self._ping).run(self._plain)
+                await Exchange(scope, receive, send, self._ping).run(self._named)
             else:
                 await self._plain(scope, receive, send)
         else:
             await self._older(scope, receive, send)
 
     async def _older(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _read(receive)
-        again = _again(body, receive)
+        body = await read_body(receive)
+        replay = again(body, receive)
         if not any(_CALL in part["body"] for part in body) or not self._streams(_called(body)):
-            await self._plain(scope, again, send)
+            await self._plain(scope, replay, send)
         elif any(_TOKEN in part["body"] for part in body):
-            await self._streaming(scope, again, _late(send))
+            await self._streaming(scope, replay, _late(send))
         else:
-            await Exchange(scope, again, send, self._ping, hanging_up_ends=False).run(self._plain)
+            await Exchange(scope, replay, send, self._ping, hanging_up_ends=False).run(self._plain)
 
 
 class Exchange:
@@ -149,27 +158,6 @@ def _called(body: list[Message]) -> str:
         return str(json.loads(b"".join(part["body"] for part in body))["params"]["name"])
     except (ValueError, LookupError, TypeError, RecursionError):
         return ""
-
-
-async def _read(receive: Receive) -> list[Message]:
-    """The messages of the body; the door in front counts them."""
-    body: list[Message] = []
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return [*body, {**message, "body": b""}]
-        body.append({**message, "body": message.get("body", b"")})
-        if not message.get("more_body", False):
-            return body
-
-
-def _again(body: list[Message], receive: Receive) -> Receive:
-    waiting = iter(body)
-
-    async def replay() -> Message:
-        return next(waiting, None) or await receive()
-
-    return replay
 
 
 def _late(send: Send) -> Send:

@@ -1,11 +1,8 @@
-"""What an upstream may do to the request that is served now: tell how far it is, and ask in between.
-
-A request is known by its context: the SDK's, or FastMCP's of the same names.
-"""
+"""What an upstream may do to the request that is served now: tell how far it is, and ask in between."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from mcp.shared.dispatcher import ProgressFnT
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
@@ -13,10 +10,27 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from app.progress import telling
 
 
-def progress(context: Any) -> ProgressFnT | None:
+class Asking(Protocol):
+    """A request: the SDK's context, FastMCP's of the same names, or our own."""
+
+    @property
+    def meta(self) -> Any: ...
+
+    @property
+    def session(self) -> Any: ...
+
+    @property
+    def request_id(self) -> Any: ...
+
+    @property
+    def protocol_version(self) -> Any: ...
+
+
+def progress(context: Asking | None) -> ProgressFnT | None:
     """Tells the client, if it wants to be told. Called later, from another context."""
-    meta = None if context is None else context.meta
-    token = None if meta is None else meta.get("progress_token", meta.get("progressToken"))
+    if context is None or context.meta is None:
+        return None
+    token = context.meta.get("progress_token", context.meta.get("progressToken"))
     if token is None:
         return None
     session, request_id, tell = context.session, str(context.request_id), telling.get()
@@ -38,7 +52,7 @@ def progress(context: Any) -> ProgressFnT | None:
     return report
 
 
-def not_older(context: Any, error: type[Exception]) -> None:
+def not_older(context: Asking | None, error: type[Exception]) -> None:
     """Raises `error` where the client's protocol has no question for an answer."""
     version = None if context is None else getattr(context, "protocol_version", None)
     if version is not None and version not in MODERN_PROTOCOL_VERSIONS:

@@ -17,12 +17,11 @@ from fastmcp.resources.base import InputRequiredResourceResult
 from fastmcp.server.dependencies import get_context
 from fastmcp.tools import Tool
 from fastmcp.utilities.json_schema import is_object_schema
-from mcp.server.context import ServerRequestContext
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import AfterValidator, PrivateAttr, TypeAdapter
 
 from app.errors import AppError
-from app.upstreams.asking import not_older, progress
+from app.upstreams.asking import Asking, not_older, progress
 from app.upstreams.entries import Entry
 from app.upstreams.listing import Definition
 from app.upstreams.names import Names
@@ -44,9 +43,7 @@ class Behind:
         self.entry = upstream.entry
         self.names = Names(upstream.entry)
 
-    async def call(
-        self, name: str, asked: mt.CallToolRequestParams, context: ServerRequestContext[Any, Any]
-    ) -> dict[str, Any]:
+    async def call(self, name: str, asked: mt.CallToolRequestParams, context: Asking) -> dict[str, Any]:
         """The result as the newest protocol has it, checked."""
         params = {"name": name, "arguments": asked.arguments or {}, **_answers(asked)}
         if (meta := self._meta()) is not None:
@@ -141,10 +138,14 @@ class UpstreamTool(Tool):
     trusted: bool
     _behind: Behind = PrivateAttr()
     _there: str = PrivateAttr()
+    _by_headers: bool = PrivateAttr()
 
-    async def call(
-        self, asked: mt.CallToolRequestParams, context: ServerRequestContext[Any, Any]
-    ) -> dict[str, Any]:
+    @property
+    def by_headers(self) -> bool:
+        """Some of its arguments have to be in headers, too (2026-07-28, `x-mcp-header`)."""
+        return self._by_headers
+
+    async def call(self, asked: mt.CallToolRequestParams, context: Asking) -> dict[str, Any]:
         """The result on the wire. Raises ToolError."""
         answer = await self._behind.call(self._there, asked, context)
         structured = answer.get("structuredContent")
@@ -199,6 +200,7 @@ def tool(behind: Behind, one: Definition) -> UpstreamTool:
         annotations=mt.ToolAnnotations.model_validate(one["annotations"]) if "annotations" in one else None,
     )
     made._behind, made._there = behind, one["name"]
+    made._by_headers = "x-mcp-header" in json.dumps(made.parameters, default=str)
     return made
 
 
