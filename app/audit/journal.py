@@ -11,11 +11,11 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields, replace
-from functools import partial
+from dataclasses import dataclass, fields, replace
 from itertools import count
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 from app.audit.events import Event
@@ -27,13 +27,24 @@ _FIELDS = tuple(field.name for field in fields(Event))
 ENDED_FIRST = "the server ended before the end of the call was on record"
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Lines for the file, and who waits for them. `anew`: they are all of it that is still needed."""
+
+    text: bytes
+    anew: bool
+    waiting: list[asyncio.Future[None]]
+
+
 class CallJournal:
     """In `folder`; its file is made for the first call. Every method but `close` is for one event loop."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._file = folder / LEFT.replace("*", name)
-        self._descriptor = -1
-        self._thread = ThreadPoolExecutor(1, "journal")
+        self._synced = self._marks = -1  # what is written to the first is on disk; the second need not wait
+        self._size = 0
+        self._batches: SimpleQueue[Batch | None] = SimpleQueue()
+        self._thread: Thread | None = None
         self._numbers = count(1)
         self._open: set[int] = set()
         self._lines: list[tuple[bytes, asyncio.Future[None]]] = []
@@ -53,48 +64,64 @@ class CallJournal:
         """Of these the end is on record. Lost in a power cut alone: then they are told of twice."""
         known = self._open.intersection(numbers)
         self._open -= known
-        if known and self._descriptor >= 0:
+        if known and self._marks >= 0:
             with contextlib.suppress(OSError):
-                os.write(self._descriptor, _line({"done": sorted(known)}))
+                os.write(self._marks, _line({"done": sorted(known)}))
 
     def close(self) -> None:
         """What is not done stays for the next process."""
-        self._thread.shutdown()
-        if self._descriptor < 0:
+        if self._thread is not None:
+            self._batches.put(None)
+            self._thread.join()
+        if self._synced < 0:
             return
         if not self._open:
             self._file.unlink(missing_ok=True)
-        os.close(self._descriptor)
-        self._descriptor = -1
+        os.close(self._marks)
+        os.close(self._synced)
+        self._synced = self._marks = -1
 
     def _write_next(self) -> None:
-        batch, self._lines = self._lines, []
+        lines, self._lines = self._lines, []
         self._writing = True
-        anew = len(self._open) == len(batch)  # nothing in the file is needed any more
-        work = asyncio.get_running_loop().run_in_executor(
-            self._thread, self._write, b"".join(line for line, _ in batch), anew
-        )
-        work.add_done_callback(partial(self._written, [on_disk for _, on_disk in batch]))
+        if self._thread is None:
+            loop = asyncio.get_running_loop()
+            self._thread = Thread(target=self._write_all, args=(loop,), name="journal", daemon=True)
+            self._thread.start()
+        anew = len(self._open) == len(lines)  # nothing in the file is needed any more
+        text, waiting = b"".join(line for line, _ in lines), [on_disk for _, on_disk in lines]
+        self._batches.put(Batch(text, anew, waiting))
+
+    def _write_all(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In a thread of its own: an executor would take as long as the disk."""
+        while (batch := self._batches.get()) is not None:
+            problem = None
+            try:
+                self._write(batch.text, batch.anew)
+            except OSError as failed:
+                problem = failed
+            loop.call_soon_threadsafe(self._written, batch.waiting, problem)
 
     def _write(self, lines: bytes, anew: bool) -> None:
-        if self._descriptor < 0:
-            self._descriptor = _made(self._file)
-        if anew and os.fstat(self._descriptor).st_size > ROOM:
-            os.ftruncate(self._descriptor, 0)
-        if os.write(self._descriptor, lines) < len(lines):
+        if self._synced < 0:
+            self._synced, self._marks = _made(self._file)
+        if anew and self._size > ROOM:
+            os.ftruncate(self._synced, 0)
+            self._size = 0
+        self._size += len(lines)
+        if os.write(self._synced, lines) < len(lines):
             raise OSError("the disk is full")
-        os.fdatasync(self._descriptor)
 
-    def _written(self, waiting: list[asyncio.Future[None]], work: asyncio.Future[None]) -> None:
-        self._writing = False
-        problem = work.exception()
+    def _written(self, waiting: list[asyncio.Future[None]], problem: OSError | None) -> None:
         for on_disk in waiting:
-            if on_disk.done():
+            if on_disk.done():  # nobody waits for it any more
                 continue
             if problem is None:
                 on_disk.set_result(None)
             else:
                 on_disk.set_exception(problem)
+                on_disk.exception()  # whoever hung up does not ask
+        self._writing = False
         if self._lines:
             self._write_next()
 
@@ -116,14 +143,17 @@ async def take_over(folder: Path, audit: AuditStore) -> None:
             await audit.append(calls)
 
 
-def _made(file: Path) -> int:
-    """Under its name only when it is locked: one without a lock belongs to nobody."""
-    new = file.with_suffix(".new")
-    descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+def _made(file: Path) -> tuple[int, int]:
+    """Two descriptors, the first of which writes through to the disk.
+
+    Under its name only when it is locked: one without a lock belongs to nobody."""
+    new, flags = file.with_suffix(".new"), os.O_RDWR | os.O_APPEND
+    synced = os.open(new, flags | os.O_CREAT | os.O_EXCL | os.O_DSYNC, 0o600)
     with contextlib.suppress(OSError):  # a file system without locks
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(synced, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    marks = os.open(new, flags)
     new.rename(file)
-    return descriptor
+    return synced, marks
 
 
 @contextlib.contextmanager
