@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ UNDER_WAY = (
     202  # the status of a call that was passed on and whose end is not known (RFC 9110 section 15.3.3)
 )
 GONE = 499  # the status of a call whose caller hung up before its end
+GRACE = 0.2  # seconds that a change has to end when its caller hung up
 CUT = 200  # characters of a stored string argument; also of the name of what was called
 
 
@@ -131,7 +132,7 @@ class Recorder:
         began = self._clock()
         try:
             with self._audit.change(lambda: self._event(call, 200, began)) as pending:
-                return await self._change(call, work, began, pending)
+                return await to_its_end(self._change(call, work, began, pending))
         except RefusedUntried as refused:
             self._note(self._event(call, refused.status, began))
             raise
@@ -191,6 +192,26 @@ class Recorder:
             return ""
         named = {key: _cut(value) for key, value in arguments.items() if f"{name}.{key}" in self._keep_args}
         return json.dumps(named, sort_keys=True, default=str) if named else ""
+
+
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Cancelled only GRACE seconds later: a transaction that is torn apart can keep the database's lock."""
+    task, loop = asyncio.ensure_future(work), asyncio.get_running_loop()
+    hung_up: asyncio.CancelledError | None = None
+    ends = float("inf")
+    while not task.done():
+        try:
+            await asyncio.wait({task}, timeout=None if hung_up is None else max(0.0, ends - loop.time()))
+        except asyncio.CancelledError as cancelled:
+            if hung_up is None:
+                hung_up, ends = cancelled, loop.time() + GRACE
+        if loop.time() >= ends:
+            task.cancel()
+    if hung_up is None:
+        return task.result()
+    if not task.cancelled():
+        task.exception()  # heard by nobody any more
+    raise hung_up
 
 
 def _reasons(call: Call) -> tuple[str, ...]:
