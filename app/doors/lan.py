@@ -7,6 +7,7 @@ points here by the headers that only an edge or a proxy adds.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from app.audit.events import Event, Report
@@ -131,6 +132,7 @@ class LanDoor:
         return address is not None and address == _address(here)
 
 
+@lru_cache(maxsize=1024)
 def _address(text: str) -> object | None:
     """An address; IPv4 in IPv6 clothes is IPv4, a zone id is dropped."""
     try:
