@@ -13,6 +13,7 @@ from app.audit.events import Report
 from app.audit.metrics import Observer
 from app.audit.recorder import Request
 from app.doors.http import App, LetIn
+from app.doors.shortcut import Answer
 from app.gate import Gate
 from app.policy.file import PolicyFile
 from app.principal import LAN
@@ -24,9 +25,11 @@ from app.upstreams.upstream import Upstream
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """A built server: the MCP object, and one ASGI app for each door (None: the door is off)."""
+    """A built server: the MCP object, what answers plain calls past it (None: nothing does), and one ASGI app
+    for each door (None: the door is off)."""
 
     mcp: FastMCP
+    answer: Answer | None
     gate: Gate
     lan: App
     tunnel: App | None

@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 import uvicorn
 import uvloop
@@ -42,8 +42,6 @@ from app.house import House, Shared, who_asks
 from app.mcp_server import is_untraced, new_server
 from app.neighbours import neighbours
 from app.notes.ids import uuid7
-from app.operations import known
-from app.policy.check import Tool
 from app.policy.file import PolicyFile
 from app.settings import Settings
 from app.store.audit import SqlAudit, sealing_key
@@ -124,7 +122,8 @@ async def build(
         others.shown_by(observer.shows)
         plain = server.http_app(path="/mcp", stateless_http=True, json_response=True)
         streaming = server.http_app(path="/mcp", stateless_http=True)
-        named = Shortcut(plain, straight.reply) if is_untraced() else plain
+        answer = straight.reply if is_untraced() else None
+        named = Shortcut(plain, answer) if answer else plain
         mcp_path = at("/mcp", Streamed(plain, streaming, others.has, named=named))
         keys: KeySet | None = None
         limit, count = settings.rate_limit, observer.count
@@ -161,7 +160,7 @@ async def build(
             proxies=settings.lan_proxies,
             hosts=settings.lan_hosts,
             attempts=Attempts(settings.rate_limit_attempts, now),
-            new_id=new_request_id,
+            new_id=partial(secrets.token_hex, 8),
             report=report,
             count=count,
         )
@@ -179,23 +178,11 @@ async def build(
         for app in apps:
             await stack.enter_async_context(app.router.lifespan_context(app))
         await stack.enter_async_context(others.running())
-        yield House(server, gate, lan, tunnel, observer, keys, others.upstreams)
-
-
-async def catalogue(*, notes: bool = True) -> tuple[Tool, ...]:
-    """Every tool of our own that a policy can name, without a database."""
-    server, nothing = new_server(), cast(Any, None)
-    gate = Gate(server, request=nothing, policy=nothing, denies=nothing, recorder=nothing)
-    furnish(server, nothing, gate, "", notes=notes)
-    return tuple(known(tool) for tool in await server.list_tools(run_middleware=False))
+        yield House(server, answer, gate, lan, tunnel, observer, keys, others.upstreams)
 
 
 def new_note_id(now: Callable[[], float]) -> str:
     return uuid7(int(now() * 1000), secrets.token_bytes(10))
-
-
-def new_request_id() -> str:
-    return secrets.token_hex(8)
 
 
 async def serve(settings: Settings, *, up: Callable[[], None] = lambda: None) -> None:
@@ -208,7 +195,7 @@ async def serve(settings: Settings, *, up: Callable[[], None] = lambda: None) ->
         with stdio.claimed() as ends:  # before an upstream can print
             async with build(settings) as house:
                 settle_memory()
-                await stdio.serve(house.mcp, ends)
+                await stdio.serve(house.mcp, ends, house.answer)
         return
     sockets = [listen(settings.lan_door)]
     if settings.tunnel_door is not None:

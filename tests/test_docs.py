@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app import __version__
+from app.catalogue import catalogue
 from app.cli.main import parser
 from app.cli.policy_files import known_tools
 from app.cli.tunnel_provision import PERMISSIONS
@@ -18,7 +19,6 @@ from app.policy.cases import run_cases
 from app.policy.check import check
 from app.policy.parse import parse
 from app.policy.rules import BUILT_IN
-from app.server import catalogue
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

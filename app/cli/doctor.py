@@ -81,7 +81,7 @@ async def _doctor(args: argparse.Namespace, settings: Settings, env_file: Path) 
 
 
 async def _checks(args: argparse.Namespace, settings: Settings, env_file: Path) -> AsyncGenerator[Check]:
-    from app.server import catalogue  # loads the MCP framework
+    from app.catalogue import catalogue  # loads the MCP framework
 
     files = tunnel_files(settings)
     named_metrics = os.environ.get("TUNNEL_METRICS", "")

@@ -35,7 +35,7 @@ def read_named(path: Path) -> Policy:
 
 def known_tools(settings: Settings | None = None) -> tuple[Tool, ...]:
     """The Brain's, and with `settings` those that upstreams have shown so far. Raises UpstreamsInvalid."""
-    from app.server import catalogue  # loads the MCP framework: not for every command
+    from app.catalogue import catalogue  # loads the MCP framework: not for every command
 
     if settings is None:
         return asyncio.run(catalogue())

@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import anyio
 import mcp_types as mt
@@ -52,10 +54,13 @@ class Outgoing(_Stream):
         self.gone: Callable[[], None] = lambda: None
 
     async def send(self, item: SessionMessage) -> None:
+        await self.write(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode())
+
+    async def write(self, message: bytes) -> None:
         """Raises BrokenResourceError when nobody reads any more."""
         while len(self._rest) > FULL:
             await self._flowing.wait()
-        line = item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
+        line = message + b"\n"
         left = line if self._rest else line[self._write(line) :]
         if self._broken:
             raise anyio.BrokenResourceError
@@ -100,10 +105,24 @@ class Outgoing(_Stream):
         self._flowing.set()
 
 
+class Aside(Protocol):
+    """Who answers some of the messages past the receiver."""
+
+    def takes(self, line: bytes) -> bool:
+        """Whether it does, or at least tries to."""
+
+    def sees(self, message: mt.JSONRPCMessage) -> None:
+        """One that is received next."""
+
+    async def end(self) -> None:
+        """There will be no more; what it has under way is not waited for."""
+
+
 class Incoming(_Stream):
     """A line that is no message is answered, and handed on as the exception that it is.
 
-    `most`: bytes of a line. What is longer is read and thrown away.
+    `most`: bytes of a line. What is longer is read and thrown away. What `aside` takes is not received,
+    unless it gives it back.
     """
 
     def __init__(self, fd: int, outgoing: Outgoing, *, most: int) -> None:
@@ -111,23 +130,30 @@ class Incoming(_Stream):
         self._outgoing, self._most = outgoing, most
         self._read = bytearray()
         self._searched = 0
+        self._whole = True  # nothing of the line that begins what was read is thrown away yet
         self._watched = self._ended = False
         self._waiter: asyncio.Future[None] | None = None
+        self._returned: deque[tuple[SessionMessage, Context]] = deque()
+        self.last_context: Context | None = None  # of what was received last, if somebody had it before
+        self.aside: Aside | None = None
         outgoing.gone = self.end
 
     async def receive(self) -> SessionMessage | Exception:
         """Raises EndOfStream once the client has closed either of the two."""
-        line = b""
-        while not line.strip():
-            line, whole = await self._line()
-        try:
-            if not whole:
-                raise ValueError(f"a message is longer than {self._most} bytes")
-            text = line.decode(errors="replace")
-            return SessionMessage(mt.jsonrpc_message_adapter.validate_json(text, by_name=False))
-        except ValueError as problem:
-            await self._refuse(line, problem)
-            return problem
+        while True:
+            found = None if self._returned else await self._line()
+            if found is None:
+                message, self.last_context = self._returned.popleft()
+                return message
+            line, whole = found
+            if line.strip() and not (whole and self.aside is not None and self.aside.takes(line)):
+                self.last_context = None
+                return await self._message(line, whole)
+
+    def give_back(self, message: SessionMessage, context: Context) -> None:
+        """It is received next, as sent in `context`."""
+        self._returned.append((message, context))
+        self._wake()
 
     def end(self) -> None:
         """As if the client had ended here: what was not received is dropped."""
@@ -136,6 +162,7 @@ class Incoming(_Stream):
 
     async def aclose(self) -> None:
         self.end()
+        await self._end_aside()
 
     def __aiter__(self) -> Self:
         return self
@@ -146,22 +173,44 @@ class Incoming(_Stream):
         except anyio.EndOfStream:
             raise StopAsyncIteration from None
 
-    async def _line(self) -> tuple[bytes, bool]:
-        """The next one, and whether this is all of it. Raises EndOfStream when there is none."""
-        whole = True
+    async def _message(self, line: bytes, whole: bool) -> SessionMessage | Exception:
+        try:
+            if not whole:
+                raise ValueError(f"a message is longer than {self._most} bytes")
+            text = line.decode(errors="replace")
+            message = mt.jsonrpc_message_adapter.validate_json(text, by_name=False)
+        except ValueError as problem:
+            await self._refuse(line, problem)
+            return problem
+        if self.aside is not None:
+            self.aside.sees(message)
+        return SessionMessage(message)
+
+    async def _line(self) -> tuple[bytes, bool] | None:
+        """The next one, and whether this is all of it. None: a message was given back before it came.
+
+        Raises EndOfStream when there is none."""
         while (end := self._read.find(b"\n", self._searched)) < 0:
-            if not (whole := whole and len(self._read) <= self._most):
+            self._whole = self._whole and len(self._read) <= self._most
+            if not self._whole:
                 del self._read[KEPT:-KEPT]
             self._searched = end = len(self._read)
             if self._ended:
                 break
             await self._more()
+            if self._returned:
+                return None
         if self._ended and not self._read:
+            await self._end_aside()
             raise anyio.EndOfStream
-        line = bytes(self._read[:end])
+        line, whole = bytes(self._read[:end]), self._whole
         del self._read[: end + 1]
-        self._searched = 0
+        self._searched, self._whole = 0, True
         return line, whole and len(line) <= self._most
+
+    async def _end_aside(self) -> None:
+        if self.aside is not None:
+            await self.aside.end()
 
     async def _more(self) -> None:
         if not self._watched:
@@ -186,11 +235,14 @@ class Incoming(_Stream):
         elif self._waiter is None or self._waiter.done():
             self._unwatch()  # the client waits until somebody wants more
         else:
-            self._waiter.set_result(None)
+            self._wake()
 
     def _stop(self) -> None:
         self._ended = True
         self._unwatch()
+        self._wake()
+
+    def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 

@@ -17,6 +17,8 @@ from mcp.server.runner import serve_dual_era_loop
 
 from app.doors.http import MAX_BODY
 from app.doors.lines import Incoming, Outgoing
+from app.doors.shortcut import Answer
+from app.doors.stdio_calls import Calls
 from app.mcp_server import lowlevel
 
 Ends = tuple[int, int]
@@ -49,13 +51,18 @@ def claimed() -> Iterator[Ends | None]:
             os.close(end)
 
 
-async def serve(server: FastMCP, ends: Ends | None) -> None:
-    """Until the client closes one of `ends`, or SIGINT; the first request decides on the protocol's era."""
+async def serve(server: FastMCP, ends: Ends | None, answer: Answer | None = None) -> None:
+    """Until the client closes one of `ends`, or SIGINT; the first request decides on the protocol's era.
+
+    `answer`: of plain calls of the newest protocol.
+    """
     if ends is None:
         await server.run_stdio_async(show_banner=False)
         return
     outgoing = Outgoing(ends[1])
     incoming = Incoming(ends[0], outgoing, most=MAX_BODY)
+    if answer is not None:
+        incoming.aside = Calls(incoming, outgoing, answer)
     loop, token = asyncio.get_running_loop(), set_transport("stdio")
     # The SDK's loop ends well with its input; cancelled while a message arrives it fails.
     loop.add_signal_handler(signal.SIGINT, incoming.end)

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from app import settings as app_settings
+from app.catalogue import catalogue
 from app.doctor.checks import Check, Question, examine, in_sum, in_words
 from app.doctor.inside import Machine, inside, settings_invalid, socket_of
 from app.doctor.storage import Free, free_bytes
 from app.doctor.web import Web, from_outside, on_this_machine
-from app.server import catalogue
 from app.settings import Settings, SettingsInvalid
 from app.simulator import SigningKey, Team
 from app.tunnel.binary import find

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 from collections.abc import AsyncIterator
+from contextvars import copy_context
 
 import anyio
 import mcp_types as mt
@@ -91,6 +92,25 @@ async def test_the_pieces_of_a_line_make_no_difference(pipes: Pipes, piece: int)
     assert numbers == [1, None, 2, None, None, 4]
     answers = [json.loads(line) for line in (await pipes.rest()).splitlines()]
     assert [answer["id"] for answer in answers] == [None, 3, None]
+
+
+async def test_what_is_given_back_comes_at_once_in_its_context_and_harms_no_line_that_has_begun(
+    pipes: Pipes,
+) -> None:
+    context, given = copy_context(), large(7)
+    lines = [ping(1), b"x" * 5000, ping(2)]
+    received: list[object] = []
+    for line in lines:
+        os.write(pipes.writes, line[:50])
+        receiving = asyncio.ensure_future(pipes.incoming.receive())
+        await asyncio.sleep(0)
+        pipes.incoming.give_back(given, context)
+        assert await receiving is given
+        assert pipes.incoming.last_context is context
+        os.write(pipes.writes, line[50:] + b"\n")
+        received.append(await pipes.incoming.receive())
+        assert pipes.incoming.last_context is None
+    assert [isinstance(item, Exception) for item in received] == [False, True, False]
 
 
 async def test_a_message_that_has_begun_goes_out_whole_and_one_that_waits_can_be_cancelled(

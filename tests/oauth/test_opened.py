@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from app.catalogue import catalogue
 from app.oauth.opened import opened
 from app.oauth.views import ToolView
 from app.pages.facts import ToolText
 from app.policy.decide import Operation, decide
 from app.policy.parse import parse
 from app.principal import Principal
-from app.server import catalogue
 
 from .desk import POLICY
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from app.catalogue import catalogue
 from app.pages import STYLE, STYLE_HASH
-from app.server import catalogue
 from app.store.denies import SqlDenies
 from app.store.engine import Database
 from tests.house import NIGHTLY, TestHouse

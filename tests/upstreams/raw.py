@@ -117,7 +117,7 @@ def main(folder: Folder) -> None:
         if "die" in mode and message.get("method") == "tools/call":
             os._exit(3)
         said = answer(folder, message, {"environ": dict(os.environ)})
-        if said is None:
+        if said is None or ("mute" in mode and message.get("method") == "tools/call"):
             return
         data = json.dumps(said).encode() + b"\n"
         with lock:
