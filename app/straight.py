@@ -6,10 +6,12 @@ It makes contexts, chains and models of a call; what an upstream answers is for 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import mcp_types as mt
@@ -28,6 +30,7 @@ from app.upstreams.components import UpstreamTool
 log = logging.getLogger("brain.upstreams")
 
 METHOD = "tools/call"
+ENVELOPE_MOST = 4096  # characters of what a client says of itself in every request
 _answered: ContextVar[dict[tuple[Any, str], dict[str, Any]] | None] = ContextVar("answered", default=None)
 
 
@@ -59,9 +62,7 @@ class Straight:
         tool = await self._gate.tool(params["name"])
         if not isinstance(tool, UpstreamTool) or tool.by_headers:
             return None
-        try:
-            methods.validate_client_request(METHOD, request.protocol_version, params)
-        except (ValidationError, KeyError, ValueError):
+        if not _is_right(request.protocol_version, params):
             return None
         asked = mt.CallToolRequestParams.model_construct(name=tool.name, arguments=params.get("arguments"))
         try:
@@ -69,7 +70,7 @@ class Straight:
             if result["resultType"] == "input_required":  # its state is sealed there
                 _answered.set({(number, tool.name): result})
                 return None
-            shaped = methods.serialize_server_result(METHOD, request.protocol_version, result)
+            shaped = {name: value for name, value in result.items() if value is not None}
         except Exception as problem:
             error = modern_error_data(problem).model_dump(mode="json", by_alias=True, exclude_none=True)
             return {"jsonrpc": "2.0", "id": number, "error": error}
@@ -120,3 +121,24 @@ class Straight:
 
     def _span(self, tool: UpstreamTool) -> contextlib.AbstractContextManager[None]:
         return self._traced(tool) if self._traces else contextlib.nullcontext()
+
+
+def _is_right(version: str, params: dict[str, Any]) -> bool:
+    """What the SDK says of the parameters of a plain call. Its client's envelope is the same in every one."""
+    if not isinstance(params.get("arguments", {}), dict):
+        return False
+    envelope = {key: value for key, value in params["_meta"].items() if key != "progressToken"}
+    if not isinstance(params["_meta"].get("progressToken", 0), str | int):
+        return False
+    text = json.dumps(envelope)
+    return _is_envelope(version, text) if len(text) <= ENVELOPE_MOST else False
+
+
+@lru_cache(maxsize=256)
+def _is_envelope(version: str, text: str) -> bool:
+    params = {"name": "x", "arguments": {}, "_meta": json.loads(text)}
+    try:
+        methods.validate_client_request(METHOD, version, params)
+    except (ValidationError, KeyError, ValueError):
+        return False
+    return True

@@ -6,7 +6,7 @@ import base64
 import json
 import logging
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import mcp_types as mt
 from fastmcp.exceptions import PromptError, ResourceError, ToolError
@@ -18,13 +18,15 @@ from fastmcp.server.dependencies import get_context
 from fastmcp.tools import Tool
 from fastmcp.utilities.json_schema import is_object_schema
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-from pydantic import AfterValidator, PrivateAttr, TypeAdapter
+from pydantic import PrivateAttr, TypeAdapter
 
 from app.errors import AppError
+from app.upstreams import questions
 from app.upstreams.asking import Asking, not_older, progress
 from app.upstreams.entries import Entry
 from app.upstreams.listing import Definition
 from app.upstreams.names import Names
+from app.upstreams.questions import Question, R
 from app.upstreams.upstream import Upstream
 
 Told = Callable[[Entry], str | None]  # what an upstream is told of the caller: a JWT, or nothing
@@ -48,9 +50,7 @@ class Behind:
         params = {"name": name, "arguments": asked.arguments or {}, **_answers(asked)}
         if (meta := self._meta()) is not None:
             params["_meta"] = meta
-        answer: dict[str, Any] = await self._ask(
-            _Call(method="tools/call", params=params), _CALLED, ToolError, context
-        )
+        answer: dict[str, Any] = await self._ask(questions.call(params), ToolError, context)
         if answer["resultType"] == "input_required":
             not_older(context, ToolError)
             return answer
@@ -67,7 +67,9 @@ class Behind:
             uri=uri, input_responses=responses, request_state=state, _meta=self._meta()
         )
         context = get_context().request_context
-        answer = await self._ask(mt.ReadResourceRequest(params=params), _READ, ResourceError, context)
+        answer = await self._ask(
+            questions.request(mt.ReadResourceRequest(params=params), _READ), ResourceError, context
+        )
         if isinstance(answer, mt.InputRequiredResult):
             not_older(context, ResourceError)
             return InputRequiredResourceResult(answer)
@@ -80,7 +82,9 @@ class Behind:
             name=name, arguments=texts, input_responses=responses, request_state=state, _meta=self._meta()
         )
         context = get_context().request_context
-        answer = await self._ask(mt.GetPromptRequest(params=params), _GOT, PromptError, context)
+        answer = await self._ask(
+            questions.request(mt.GetPromptRequest(params=params), _GOT), PromptError, context
+        )
         if isinstance(answer, mt.InputRequiredResult):
             not_older(context, PromptError)
             return InputRequiredPromptResult(answer)
@@ -93,18 +97,15 @@ class Behind:
         """Nothing at all where the upstream cannot say."""
         params = mt.CompleteRequestParams(ref=ref, argument=argument, context=context, _meta=self._meta())
         try:
-            answer = await self.upstream.ask(
-                mt.CompleteRequest(params=params), mt.CompleteResult, headers=self._headers()
-            )
+            question = questions.request(mt.CompleteRequest(params=params), mt.CompleteResult)
+            answer = await self.upstream.ask(question, headers=self._headers())
         except AppError:
             return mt.Completion(values=[])
         return answer.completion
 
-    async def _ask(self, request: Any, result: TypeAdapter[Any], error: type[Exception], context: Any) -> Any:
+    async def _ask(self, question: Question[R], error: type[Exception], context: Any) -> R:
         try:
-            return await self.upstream.ask(
-                request, result, progress=progress(context), headers=self._headers()
-            )
+            return await self.upstream.ask(question, progress=progress(context), headers=self._headers())
         except AppError as problem:
             raise error(problem.public, log_level=logging.DEBUG) from problem  # type: ignore[call-arg]
 
@@ -267,15 +268,4 @@ def _content(one: mt.TextResourceContents | mt.BlobResourceContents) -> Resource
     return ResourceContent(base64.b64decode(one.blob), mime_type=one.mime_type)
 
 
-def _checked(result: dict[str, Any]) -> dict[str, Any]:
-    """The SDK takes for a question whatever it does not know; and not all that Python reads is JSON."""
-    _encode(result.get("structuredContent")).encode()
-    asks = result.get("resultType") == "input_required"
-    known = (mt.InputRequiredResult if asks else mt.CallToolResult).model_validate(result, by_name=False)
-    return known.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False).encode
-_CALLED: TypeAdapter[Any] = TypeAdapter(Annotated[dict[str, Any], AfterValidator(_checked)])
-_Call = mt.Request[dict[str, Any], Literal["tools/call"]]
 _OBJECT = {"type": "object"}

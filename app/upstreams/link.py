@@ -10,7 +10,7 @@ from typing import Any
 
 import mcp_types as mt
 from mcp.client.session import ClientSession
-from mcp.shared.dispatcher import Dispatcher
+from mcp.shared.dispatcher import CallOptions, Dispatcher, ProgressFnT
 from mcp.shared.exceptions import MCPError
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
@@ -47,13 +47,24 @@ class Place:
 class Link:
     """`why()`: how it ended, in more words than the dispatcher knows."""
 
-    session: ClientSession
+    session: Session
     line: Guarded
     why: Callable[[], str]
 
 
 class Session(ClientSession):
     """Says that it can be asked questions only where they are passed on to whoever calls."""
+
+    async def send_raw(
+        self, method: str, params: dict[str, Any], seconds: float, progress: ProgressFnT | None
+    ) -> dict[str, Any]:
+        """`send_request` without its models: what is on the wire, unchecked. `params` are stamped."""
+        data: dict[str, Any] = {"method": method, "params": params}
+        options: CallOptions = {"timeout": seconds}
+        if progress is not None:
+            options["on_progress"] = progress
+        self._stamp(data, options)
+        return await self._dispatcher.send_raw_request(method, params, options)
 
     def _build_capabilities(self, version: str) -> mt.ClientCapabilities:
         able = super()._build_capabilities(version)

@@ -7,12 +7,12 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeVar
+from typing import Any
 
 import mcp_types as mt
 from mcp.shared.dispatcher import ProgressFnT
 from mcp.shared.exceptions import MCPError
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from app.errors import AppError
 from app.upstreams import breaker as breakers
@@ -34,6 +34,7 @@ from app.upstreams.kept import Kept, KeptFile, KeptUnusable
 from app.upstreams.link import Link, lists
 from app.upstreams.listing import NOTHING, Listing, listing, nameless
 from app.upstreams.pins import Changes, compare, withheld
+from app.upstreams.questions import Question, R
 
 log = logging.getLogger("brain.upstreams")
 
@@ -43,7 +44,6 @@ FIRST_SECONDS = 10.0  # a call waits for the very first try to connect
 LOOK_EVERY = 60.0  # seconds between two looks at its lists
 QUEUE = 1000  # calls may wait for a place
 
-T = TypeVar("T", bound=BaseModel)
 Open = Callable[[Callable[[], None]], AbstractAsyncContextManager[Link]]
 
 
@@ -101,12 +101,11 @@ class Upstream:
 
     async def ask(
         self,
-        request: mt.Request[Any, Any],
-        result: type[T] | TypeAdapter[T],
+        question: Question[R],
         *,
         progress: ProgressFnT | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> T:
+    ) -> R:
         """Its answer. Raises an AppError of errors.py; at once when it is known not to answer.
 
         Runs in a context of its own: nothing of the caller's request can be read there.
@@ -118,39 +117,34 @@ class Upstream:
             raise down(self.entry.name, self.breaker.why)
         if len(self._work) >= self.entry.concurrency + QUEUE:
             raise busy(self.entry.name)
-        return await self._work.run(self._asked(request, result, progress, headers or {}))
+        return await self._work.run(self._asked(question, progress, headers or {}))
 
     async def _asked(
-        self,
-        request: mt.Request[Any, Any],
-        result: type[T] | TypeAdapter[T],
-        progress: ProgressFnT | None,
-        headers: Mapping[str, str],
-    ) -> T:
+        self, question: Question[R], progress: ProgressFnT | None, headers: Mapping[str, str]
+    ) -> R:
+        if self._places.locked():
+            await self._wait_for_a_place()
+        else:
+            await self._places.acquire()  # at once
+        try:
+            with with_headers(headers):
+                return await self._answer(question, progress)
+        finally:
+            self._places.release()
+
+    async def _wait_for_a_place(self) -> None:
         try:
             async with asyncio.timeout(self.entry.timeout):
                 await self._places.acquire()
         except TimeoutError:
             raise busy(self.entry.name) from None
-        try:
-            with with_headers(headers):
-                return await self._answer(request, result, progress)
-        finally:
-            self._places.release()
 
-    async def _answer(
-        self, request: mt.Request[Any, Any], result: type[T] | TypeAdapter[T], progress: ProgressFnT | None
-    ) -> T:
+    async def _answer(self, question: Question[R], progress: ProgressFnT | None) -> R:
         link, name = self._link, self.entry.name
         if link is None:
             raise down(name, self.breaker.why)
         try:
-            answer: T = await link.session.send_request(
-                request,
-                result,
-                request_read_timeout_seconds=self.entry.timeout,
-                progress_callback=progress,
-            )
+            answer = await question(link.session, self.entry.timeout, progress)
         except MCPError as problem:
             raise self._failed(link, problem) from None
         except ValidationError:

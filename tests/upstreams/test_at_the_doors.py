@@ -170,3 +170,40 @@ async def test_a_call_of_an_upstream_is_on_disk_before_its_answer_leaves_and_its
             begun = [line for line in journal.read_text().splitlines() if line.startswith('{"call"')]
             assert len(begun) == number + 1
         assert {one["status"] for one in await audit(opened, 5)} == {200}
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "arguments that are a list": {"arguments": []},
+    "capabilities that are none": {"io.modelcontextprotocol/clientCapabilities": 5},
+    "a capability that is none": {"io.modelcontextprotocol/clientCapabilities": {"sampling": 5}},
+    "a client without a version": {"io.modelcontextprotocol/clientInfo": {"name": "x"}},
+    "a token that is none": {"progressToken": 1.5},
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_a_plain_call_with_parameters_that_are_wrong_is_refused_like_any_other(
+    all_kinds: Upstreamed, name: str
+) -> None:
+    """As a call of a tool of our own, which the SDK takes."""
+    answers = []
+    for tool in ("inp_echo", "search"):
+        meta = {
+            "io.modelcontextprotocol/protocolVersion": VERSIONS[-1],
+            "io.modelcontextprotocol/clientCapabilities": {},
+            **{key: value for key, value in WRONG[name].items() if key != "arguments"},
+        }
+        params = {"name": tool, "arguments": {}, "_meta": meta}
+        params |= {key: value for key, value in WRONG[name].items() if key == "arguments"}
+        headers = {
+            "Accept": "application/json, text/event-stream",
+            "MCP-Protocol-Version": VERSIONS[-1],
+            "Mcp-Method": "tools/call",
+            "Mcp-Name": tool,
+        }
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+        answer = await all_kinds.house.lan_request("POST", "/mcp", json=body, headers=headers)
+        answers.append((answer.status_code, answer.json()))
+    ours, theirs = answers
+    assert ours == theirs
+    assert ours[0] == 400
