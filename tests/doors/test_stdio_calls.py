@@ -109,7 +109,9 @@ async def opened(tmp_path: Path) -> AsyncIterator[Brain]:
 
 async def test_an_answer_is_the_same_as_by_the_longer_way(opened: Brain) -> None:
     odd = {"content": [], "structuredContent": {"a": "\ud800"}}
-    for result in [*RESULTS.values(), odd]:
+    # What is no number comes as null, and the SDK leaves it out.
+    alike = [result for name, result in RESULTS.items() if name != "no number of importance"]
+    for result in [*alike, odd]:
         (opened.raw.path / "exact").write_text(json.dumps(result))
         asked = call(1, "up_exact")
         first, second = await opened.client.asks(asked), await opened.client.asks(the_long_way(asked))
