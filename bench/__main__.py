@@ -100,8 +100,14 @@ def oauth_table(found: oauth.Measured) -> str:
 
 
 def upstreams_table(found: upstreams.Measured) -> str:
-    ways = [f"| {w.kind} | {w.direct_ms:.2f} | {w.through_ms:.2f} | {w.ratio:.2f} × |" for w in found.ways]
-    table = _table("| a call of an upstream | without us, ms | through us, ms | ratio |", ways)
+    ways = [
+        f"| {w.kind} | {w.direct_ms:.2f} | {w.through_ms:.2f} | {w.ratio:.2f} × | "
+        f"{f'{w.peer_ms / w.direct_ms:.2f} ×' if w.peer_ms else '–'} |"
+        for w in found.ways
+    ]
+    table = _table(
+        "| a call of an upstream | without us, ms | through us, ms | ratio | FastMCP's proxy |", ways
+    )
     alone, many = found.many
     well = found.misbehaving["well"]
     rows = [f"| {mode} | {p99:.1f} | {p99 / well:.2f} × |" for mode, p99 in found.misbehaving.items()]

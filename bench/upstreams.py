@@ -48,11 +48,13 @@ for number in range({many}):
 
 @dataclass
 class Way:
-    """One kind: the median of a call without the Brain and through it, in milliseconds."""
+    """One kind: the median of a call without the Brain, through it, and through FastMCP's own proxy
+    instead, in milliseconds."""
 
     kind: str
     direct_ms: float
     through_ms: float
+    peer_ms: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -71,7 +73,7 @@ async def measure() -> Measured:
 
 
 async def ways() -> list[Way]:
-    port, brain = free_port(), free_port()
+    port, brain, peer = free_port(), free_port(), free_port()
     trusted = "trust_annotations = true\n"
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
@@ -87,6 +89,9 @@ async def ways() -> list[Way]:
         serving = {**environ, "MCP_TRANSPORT": "http"}
         stack.enter_context(process(["app.cli.main", "serve"], serving, {"lan": brain}))
         stdio = {**os.environ, **environ, "MCP_TRANSPORT": "stdio"}
+        to_peer = ["bench.peer", f"http://127.0.0.1:{port}/mcp", str(peer)]
+        stack.enter_context(process(to_peer, quiet, {"web": peer}))
+        piped_peer = [sys.executable, "-m", "bench.peer", str(PLAIN)]
         async with (
             Client(f"http://127.0.0.1:{port}/mcp") as web,
             Client(f"http://127.0.0.1:{brain}/mcp") as through,
@@ -94,29 +99,31 @@ async def ways() -> list[Way]:
             Client(
                 StdioTransport(sys.executable, ["-m", "app.cli.main", "serve"], env=stdio)
             ) as through_pipe,
+            Client(f"http://127.0.0.1:{peer}/mcp") as web_peer,
+            Client(StdioTransport(piped_peer[0], piped_peer[1:], env={**os.environ, **quiet})) as pipe_peer,
         ):
             for client in (through, through_pipe):
                 await _all_up(client)
             return await _in_turns(
                 {
                     "in process": ((web, "echo"), (through, "inp_echo")),
-                    "a process (stdio)": ((piped, "echo"), (through_pipe, "std_echo")),
-                    "HTTP": ((web, "echo"), (through, "web_echo")),
+                    "a process (stdio)": ((piped, "echo"), (through_pipe, "std_echo"), (pipe_peer, "echo")),
+                    "HTTP": ((web, "echo"), (through, "web_echo"), (web_peer, "echo")),
                 }
             )
 
 
 async def _in_turns(pairs: dict[str, tuple[tuple[Client[Any], str], ...]]) -> list[Way]:
-    times: dict[str, tuple[list[float], list[float]]] = {kind: ([], []) for kind in pairs}
+    times: dict[str, list[list[float]]] = {kind: [[] for _ in ways] for kind, ways in pairs.items()}
     for number in range(ROUNDS + 1):
-        for kind, both in pairs.items():
-            for (client, tool), taken in zip(both, times[kind], strict=True):
+        for kind, ways in pairs.items():
+            for (client, tool), taken in zip(ways, times[kind], strict=True):
                 for _ in range(CALLS):
                     began = time.perf_counter()
                     await client.call_tool(tool, {"text": "hello"})
                     if number:  # the first round warms up
                         taken.append((time.perf_counter() - began) * 1000)
-    return [Way(kind, median(direct), median(through)) for kind, (direct, through) in times.items()]
+    return [Way(kind, *map(median, taken)) for kind, taken in times.items()]
 
 
 async def _all_up(client: Client[Any]) -> None:
@@ -240,7 +247,8 @@ def _until(works: Callable[[], bool]) -> None:
 if __name__ == "__main__":
     found = asyncio.run(measure())
     for way in found.ways:
-        print(f"{way.kind:20} {way.direct_ms:6.2f} ms  {way.through_ms:6.2f} ms  {way.ratio:.2f} x")
+        peer = f"{way.peer_ms / way.direct_ms:.2f} x" if way.peer_ms else ""
+        print(f"{way.kind:20} {way.direct_ms:6.2f} ms  {way.through_ms:6.2f} ms  {way.ratio:.2f} x  {peer}")
     for line in found.many:
         print(f"{line.name:28} {line.rps:6.0f}/s  p50 {line.p50_ms:.2f}  cpu {line.cpu_us:.0f}")
     for mode, p99 in found.misbehaving.items():
