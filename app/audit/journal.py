@@ -28,8 +28,21 @@ ENDED_FIRST = "the server ended before the end of the call was on record"
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """What is written to `synced` is on disk; marks need not wait."""
+
+    path: Path
+    synced: int
+    marks: int
+
+    def close(self) -> None:
+        os.close(self.marks)
+        os.close(self.synced)
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """Lines for the file, and who waits for them. `anew`: they are all of it that is still needed."""
+    """Lines, and who waits for them. `anew`: for a file of their own; nothing else is needed any more."""
 
     text: bytes
     anew: bool
@@ -37,49 +50,49 @@ class Batch:
 
 
 class CallJournal:
-    """In `folder`; its file is made for the first call. Every method but `close` is for one event loop."""
+    """In `folder`; its file is made for the first call, and made anew with what is under way when it is full.
+    Every method but `close` is for one event loop."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._file = folder / LEFT.replace("*", name)
-        self._synced = self._marks = -1  # what is written to the first is on disk; the second need not wait
-        self._size = 0
+        self._paths = (folder / LEFT.replace("*", f"{name}-{number}") for number in count(1))
+        self._file: File | None = None
+        self._size = ROOM
         self._batches: SimpleQueue[Batch | None] = SimpleQueue()
         self._thread: Thread | None = None
         self._numbers = count(1)
-        self._open: set[int] = set()
+        self._open: dict[int, bytes] = {}
         self._lines: list[tuple[bytes, asyncio.Future[None]]] = []
         self._writing = False
 
     def begin(self, at: int, event: Event) -> Begun:
         """`at` in ms. On disk once its future is done; that is an OSError where it cannot be."""
         begun = Begun(next(self._numbers), asyncio.get_running_loop().create_future())
-        self._open.add(begun.number)
         said = {"call": begun.number, "at": at, "event": {name: getattr(event, name) for name in _FIELDS}}
-        self._lines.append((_line(said), begun.on_disk))
+        self._open[begun.number] = line = _line(said)
+        self._lines.append((line, begun.on_disk))
         if not self._writing:
             self._write_next()
         return begun
 
     def done(self, numbers: Iterable[int]) -> None:
-        """Of these the end is on record. Lost in a power cut alone: then they are told of twice."""
-        known = self._open.intersection(numbers)
-        self._open -= known
-        if known and self._marks >= 0:
+        """Of these the end is on record. Lost in a power cut, or in the moment when a file is made anew and
+        we are killed: then they are told of twice."""
+        known = [number for number in numbers if self._open.pop(number, None) is not None]
+        if known and self._file is not None:
             with contextlib.suppress(OSError):
-                os.write(self._marks, _line({"done": sorted(known)}))
+                os.write(self._file.marks, _line({"done": known}))
 
     def close(self) -> None:
         """What is not done stays for the next process."""
         if self._thread is not None:
             self._batches.put(None)
             self._thread.join()
-        if self._synced < 0:
+        if self._file is None:
             return
         if not self._open:
-            self._file.unlink(missing_ok=True)
-        os.close(self._marks)
-        os.close(self._synced)
-        self._synced = self._marks = -1
+            self._file.path.unlink(missing_ok=True)
+        self._file.close()
+        self._file = None
 
     def _write_next(self) -> None:
         lines, self._lines = self._lines, []
@@ -88,31 +101,37 @@ class CallJournal:
             loop = asyncio.get_running_loop()
             self._thread = Thread(target=self._write_all, args=(loop,), name="journal", daemon=True)
             self._thread.start()
-        anew = len(self._open) == len(lines)  # nothing in the file is needed any more
-        text, waiting = b"".join(line for line, _ in lines), [on_disk for _, on_disk in lines]
-        self._batches.put(Batch(text, anew, waiting))
+        anew = self._size >= ROOM
+        text = b"".join(self._open.values() if anew else (line for line, _ in lines))
+        self._size = len(text) if anew else self._size + len(text)
+        self._batches.put(Batch(text, anew, [on_disk for _, on_disk in lines]))
 
     def _write_all(self, loop: asyncio.AbstractEventLoop) -> None:
         """In a thread of its own: an executor would take as long as the disk."""
+        file: File | None = None
         while (batch := self._batches.get()) is not None:
-            problem = None
+            made, problem = None, None
             try:
-                self._write(batch.text, batch.anew)
+                if file is None or batch.anew:
+                    file, before = (made := _made(next(self._paths))), file
+                if os.write(file.synced, batch.text) < len(batch.text):
+                    raise OSError("the disk is full")
             except OSError as failed:
                 problem = failed
-            loop.call_soon_threadsafe(self._written, batch.waiting, problem)
+                if made is not None:
+                    made.path.unlink(missing_ok=True)
+                    made.close()
+                    file = before
+            loop.call_soon_threadsafe(self._written, file, batch.waiting, problem)
 
-    def _write(self, lines: bytes, anew: bool) -> None:
-        if self._synced < 0:
-            self._synced, self._marks = _made(self._file)
-        if anew and self._size > ROOM:
-            os.ftruncate(self._synced, 0)
-            self._size = 0
-        self._size += len(lines)
-        if os.write(self._synced, lines) < len(lines):
-            raise OSError("the disk is full")
-
-    def _written(self, waiting: list[asyncio.Future[None]], problem: OSError | None) -> None:
+    def _written(
+        self, file: File | None, waiting: list[asyncio.Future[None]], problem: OSError | None
+    ) -> None:
+        if file is not self._file and problem is None:
+            before, self._file = self._file, file
+            if before is not None:
+                before.path.unlink(missing_ok=True)
+                before.close()
         for on_disk in waiting:
             if on_disk.done():  # nobody waits for it any more
                 continue
@@ -143,17 +162,15 @@ async def take_over(folder: Path, audit: AuditStore) -> None:
             await audit.append(calls)
 
 
-def _made(file: Path) -> tuple[int, int]:
-    """Two descriptors, the first of which writes through to the disk.
-
-    Under its name only when it is locked: one without a lock belongs to nobody."""
-    new, flags = file.with_suffix(".new"), os.O_RDWR | os.O_APPEND
+def _made(path: Path) -> File:
+    """Under its name only when it is locked: one without a lock belongs to nobody."""
+    new, flags = path.with_suffix(".new"), os.O_RDWR | os.O_APPEND
     synced = os.open(new, flags | os.O_CREAT | os.O_EXCL | os.O_DSYNC, 0o600)
     with contextlib.suppress(OSError):  # a file system without locks
         fcntl.flock(synced, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    marks = os.open(new, flags)
-    new.rename(file)
-    return synced, marks
+    file = File(path, synced, os.open(new, flags))
+    new.rename(path)
+    return file
 
 
 @contextlib.contextmanager

@@ -96,7 +96,7 @@ async def test_what_could_not_be_recorded_is_left_for_another_time(tmp_path: Pat
 
 async def test_a_line_that_was_cut_off_takes_no_other_with_it(tmp_path: Path) -> None:
     await died(tmp_path)
-    cut(tmp_path / "calls-dead.journal")
+    cut(tmp_path / "calls-dead-1.journal")
     assert waiting_in(tmp_path) == ["call 0", "call 2", "after"]
 
 
@@ -121,16 +121,31 @@ async def test_the_file_goes_when_every_call_has_ended_and_stays_when_one_has_no
     assert waiting_in(tmp_path) == ["unended"]
 
 
-async def test_the_file_begins_anew_when_nothing_in_it_is_needed_any_more(
-    tmp_path: Path, journal: CallJournal
-) -> None:
-    big = replace(event("call"), reason="x" * (ROOM // 4))
-    for _ in range(9):
+async def test_a_full_file_is_made_anew_with_what_is_under_way(tmp_path: Path, journal: CallJournal) -> None:
+    """Also where there is no moment without a call."""
+    big = replace(event("ended"), reason="x" * (ROOM // 4))
+    await journal.begin(0, event("unended")).on_disk
+    last = journal.begin(0, big)
+    for _ in range(12):
         begun = journal.begin(0, big)
         await begun.on_disk
-        journal.done([begun.number])
-    assert (tmp_path / "calls-test.journal").stat().st_size < 2 * ROOM
+        journal.done([last.number])
+        last = begun
+    (file,) = tmp_path.glob("calls-test-*.journal")  # noqa: ASYNC240
+    assert file.stat().st_size < 2 * ROOM
     journal.close()
+    assert waiting_in(tmp_path) == ["unended", "ended"]
+
+
+async def test_a_disk_that_is_full_for_a_while_is_used_again(tmp_path: Path) -> None:
+    folder = tmp_path / "later"
+    journal = CallJournal(folder, "test")
+    with pytest.raises(OSError):
+        await journal.begin(0, event("call")).on_disk
+    folder.mkdir()
+    await journal.begin(0, event("call")).on_disk
+    journal.close()
+    assert waiting_in(folder) == ["call"]
 
 
 async def test_where_there_is_no_journal_the_whole_record_is_on_disk_before_the_answer(
