@@ -128,7 +128,8 @@ def _is_right(version: str, params: dict[str, Any]) -> bool:
     if not isinstance(params.get("arguments", {}), dict):
         return False
     envelope = {key: value for key, value in params["_meta"].items() if key != "progressToken"}
-    if not isinstance(params["_meta"].get("progressToken", 0), str | int):
+    token = params["_meta"].get("progressToken", 0)
+    if isinstance(token, bool) or not isinstance(token, str | int):
         return False
     text = json.dumps(envelope)
     return _is_envelope(version, text) if len(text) <= ENVELOPE_MOST else False

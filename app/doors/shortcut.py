@@ -64,7 +64,8 @@ def by_post(headers: Headers, body: bytes) -> dict[str, Any] | None:
         return None
     if not is_plain(message) or message["params"]["_meta"][PROTOCOL_VERSION_META_KEY] != version:
         return None
-    return message if message["params"]["name"].encode() == head.get(b"mcp-name") else None
+    name: str = message["params"]["name"]  # others than of ASCII are encoded in the header
+    return message if name.isascii() and name.encode() == head.get(b"mcp-name") else None
 
 
 def is_plain(message: Any) -> bool:

@@ -50,6 +50,7 @@ ODD_MESSAGES: dict[str, tuple[tuple[str, ...], Any]] = {
     "no parameters": (("params",), None),
     "another name": (("params", "name"), "up_other"),
     "a name that is none": (("params", "name"), 5),
+    "half a letter for a name": (("params", "name"), "\ud800"),
     "an answer to a question": (("params", "inputResponses"), {}),
     "a state": (("params", "requestState"), "x"),
     "no envelope": (("params", "_meta"), None),
