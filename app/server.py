@@ -20,11 +20,12 @@ from fastmcp import FastMCP
 
 from app.access.jwks import KeySet
 from app.audit.events import Event, policy_event
-from app.audit.journal import CallJournal, take_over
+from app.audit.journal import CallJournal
 from app.audit.log import AuditLog, AuditStore
 from app.audit.metrics import Observer
 from app.audit.recorder import Recorder
 from app.audit.retention import Prunable, retention
+from app.audit.takeover import take_over
 from app.doors import health, stdio
 from app.doors.http import App, Receive, Scope, Send
 from app.doors.lan import LanDoor
@@ -246,6 +247,7 @@ def web_server(house: House, sockets: list[socket.socket]) -> uvicorn.Server:
         proxy_headers=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
         backlog=2048,
+        reset_contextvars=True,  # nothing of a request may be seen by one that was sent right behind it
     )
     server = uvicorn.Server(config)
     # Signals are ours: uvicorn would raise them again after the drain and end us with a failure.

@@ -99,6 +99,7 @@ class AuditLog:
         self._stopping, self._ended = False, False
         self.healthy = True
         self.lost = 0
+        self._lost_ends: list[int] = []
 
     def note(self, event: Event, ends: Begun | None = None) -> None:
         """On disk within BATCH_SECONDS. For reads, for what a door refuses, and for the end of what was
@@ -166,6 +167,8 @@ class AuditLog:
     def _add(self, event: Event, done: asyncio.Future[None] | None, ends: Begun | None) -> bool:
         if len(self._waiting) >= MAX_WAITING:
             self.lost += 1
+            if ends is not None:
+                self._lost_ends.append(ends.number)
             return False
         self._waiting.append(Waiting(milliseconds(self._now()), event, done, ends.number if ends else 0))
         return True
@@ -237,6 +240,8 @@ class AuditLog:
             lost, self.lost = self.lost, 0
             log.error("%d audit records were lost", lost)
             self.note(lost_event(lost))
+            self._journal.done(self._lost_ends)
+            self._lost_ends = []
 
     def _resolve(self, problem: AuditUnavailable) -> None:
         """Everybody who waits hears it; their records go on waiting."""

@@ -22,6 +22,7 @@ UNDER_WAY = (
 )
 GONE = 499  # the status of a call whose caller hung up before its end
 GRACE = 0.2  # seconds that a change has to end when its caller hung up
+NESTED = "nested too deep"  # the digest of arguments that cannot be gone through
 CUT = 200  # characters of a stored string argument; also of the name of what was called
 
 
@@ -198,15 +199,16 @@ async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
     """Cancelled only GRACE seconds later: a transaction that is torn apart can keep the database's lock."""
     task, loop = asyncio.ensure_future(work), asyncio.get_running_loop()
     hung_up: asyncio.CancelledError | None = None
-    ends = float("inf")
+    ends: float | None = None  # when it is cancelled
     while not task.done():
         try:
-            await asyncio.wait({task}, timeout=None if hung_up is None else max(0.0, ends - loop.time()))
+            await asyncio.wait({task}, timeout=None if ends is None else max(0.0, ends - loop.time()))
         except asyncio.CancelledError as cancelled:
             if hung_up is None:
                 hung_up, ends = cancelled, loop.time() + GRACE
-        if loop.time() >= ends:
+        if ends is not None and loop.time() >= ends:
             task.cancel()
+            ends = None
     if hung_up is None:
         return task.result()
     if not task.cancelled():
@@ -222,8 +224,12 @@ def _reasons(call: Call) -> tuple[str, ...]:
 
 
 def digest(arguments: Mapping[str, Any]) -> str:
-    """SHA-256 of the arguments as JSON with sorted names: equal calls have equal digests."""
-    return sha256(_canonical(arguments).encode()).hexdigest()
+    """SHA-256 of the arguments as JSON with sorted names: equal calls have equal digests, unless they are
+    nested too deep."""
+    try:
+        return sha256(_canonical(arguments).encode()).hexdigest()
+    except RecursionError:
+        return NESTED
 
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from app.audit.chain import milliseconds
 from app.audit.events import command_event
-from app.audit.journal import take_over
+from app.audit.takeover import take_over
 from app.settings import Settings
 from app.store.audit import SqlAudit, sealing_key
 from app.store.open import Store, open_store

@@ -7,10 +7,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from app.audit.journal import CallJournal
 from app.audit.log import AuditLog
 from app.audit.metrics import Observer
-from app.audit.recorder import Call, Recorder, Request
+from app.audit.recorder import NESTED, Call, Recorder, Request, digest, to_its_end
 from app.notes.models import Caller
 from app.principal import LAN
 from app.server import new_note_id
@@ -47,3 +49,31 @@ async def test_keeps_nobody_waiting_and_leaves_no_change_without_its_record(tmp_
     await store.close()
     notes, records = notes_and_their_records(tmp_path / "brain.db")
     assert notes == records >= 60
+
+
+async def test_a_change_that_does_not_end_is_cancelled_once_and_may_clean_up() -> None:
+    cancelled, clean = [], asyncio.Event()
+
+    async def stuck() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(1)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            clean.set()
+            raise
+
+    task = asyncio.create_task(to_its_end(stuck()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (cancelled, clean.is_set()) == ([1], True)
+
+
+def test_arguments_that_are_nested_too_deep_have_a_digest_nevertheless() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert digest({"a": deep}) == NESTED

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import resource
 import sys
 from asyncio.subprocess import PIPE
 from dataclasses import replace
@@ -13,8 +15,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from app.audit.journal import ENDED_FIRST, ROOM, CallJournal, left_over
+from app.audit.journal import ROOM, CallJournal
 from app.audit.log import AuditLog, AuditUnavailable
+from app.audit.takeover import ENDED_FIRST, left_over
 from tests.cli.brain import Serving, brain, serving
 from tests.house import Clock
 
@@ -146,6 +149,46 @@ async def test_a_disk_that_is_full_for_a_while_is_used_again(tmp_path: Path) -> 
     await journal.begin(0, event("call")).on_disk
     journal.close()
     assert waiting_in(folder) == ["call"]
+
+
+async def test_a_journal_that_cannot_be_made_leaves_nothing_behind_and_is_tried_again(tmp_path: Path) -> None:
+    """No more descriptors, for a while."""
+    journal = CallJournal(tmp_path, "test")
+    await journal.begin(0, event("first")).on_disk
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = len(os.listdir("/proc/self/fd"))
+    big = replace(event("big"), reason="x" * ROOM)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken, hard))
+    try:
+        for _ in range(3):
+            with contextlib.suppress(OSError):
+                await asyncio.wait_for(journal.begin(0, big).on_disk, 5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(os.listdir("/proc/self/fd")) <= taken
+    assert not list(tmp_path.glob("*.new"))  # noqa: ASYNC240
+    await journal.begin(0, event("last")).on_disk
+    journal.close()
+    assert {"first", "last"} <= set(waiting_in(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "line", ["5", "[]", "null", '{"call": 1, "at": 0, "event": 5}', '{"done": 5}', "[" * 100_000]
+)
+async def test_what_is_no_call_is_passed_over(tmp_path: Path, line: str) -> None:
+    await died(tmp_path)
+    with (tmp_path / "calls-dead-1.journal").open("a") as file:
+        file.write(f"\n{line}")
+    assert len(waiting_in(tmp_path)) == 3
+
+
+async def test_what_is_no_file_of_ours_is_left_alone(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("not yours")
+    (tmp_path / "calls-link.journal").symlink_to(other)
+    os.mkfifo(tmp_path / "calls-fifo.journal")
+    assert waiting_in(tmp_path) == []
+    assert other.read_text() == "not yours"
 
 
 async def test_where_there_is_no_journal_the_whole_record_is_on_disk_before_the_answer(
