@@ -77,6 +77,11 @@ class Gate(Middleware):
         self._denies, self._recorder = denies, recorder
         self._tools: dict[str, Tool] = {}
 
+    @property
+    def request_id(self) -> str:
+        """Of the request that is served now, in which no other has any part; "" on stdio."""
+        return self._request().request_id
+
     def caller(self) -> Caller:
         """Who works on notes in this call, and in which spaces. For the tools, inside a decided call."""
         principal, decision = _decision.get()

@@ -31,7 +31,10 @@ log = logging.getLogger("brain.upstreams")
 
 METHOD = "tools/call"
 ENVELOPE_MOST = 4096  # characters of what a client says of itself in every request
-_answered: ContextVar[dict[tuple[Any, str], dict[str, Any]] | None] = ContextVar("answered", default=None)
+# For the SDK's chain, by the request of a door, and in it the number and the tool: an answer to be sealed.
+_answered: ContextVar[dict[tuple[str, Any, str], dict[str, Any]] | None] = ContextVar(
+    "answered", default=None
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Straight:
         try:
             result = await self._answer(tool, request, asked)
             if result["resultType"] == "input_required":  # its state is sealed there
-                _answered.set({(number, tool.name): result})
+                _answered.set({(self._gate.request_id, number, tool.name): result})
                 return None
             shaped = {name: value for name, value in result.items() if value is not None}
         except Exception as problem:
@@ -80,7 +83,8 @@ class Straight:
         self, context: ServerRequestContext[Any, Any], asked: mt.CallToolRequestParams
     ) -> dict[str, Any] | None:
         """The result on the wire; None: the tool is not an upstream's."""
-        if (answered := (_answered.get() or {}).pop((context.request_id, asked.name), None)) is not None:
+        key = (self._gate.request_id, context.request_id, asked.name)
+        if (answered := (_answered.get() or {}).pop(key, None)) is not None:
             return answered
         tool = await self._gate.tool(asked.name)
         if not isinstance(tool, UpstreamTool):

@@ -17,6 +17,13 @@ async def read_body(receive: Receive) -> list[Message]:
             return body
 
 
+def whole(body: list[Message]) -> bytes | None:
+    """None: the client hung up before its end."""
+    if body[-1]["type"] != "http.request":
+        return None
+    return b"".join(part["body"] for part in body)
+
+
 def again(body: list[Message], receive: Receive) -> Receive:
     """`body`, and then what comes."""
     waiting = iter(body)

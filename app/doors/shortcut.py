@@ -14,15 +14,16 @@ from mcp.shared.inbound import ERROR_CODE_HTTP_STATUS
 from mcp_types import CLIENT_CAPABILITIES_META_KEY, PROTOCOL_VERSION_META_KEY
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from app.doors.bodies import again, read_body
+from app.doors.bodies import again, read_body, whole
 from app.doors.http import App, Headers, Receive, Scope, Send
 
 METHOD = "tools/call"
 Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any] | None]]  # of a message; None: the SDK's way
 
+_JSON = b"application/json"
 _MESSAGE = {"jsonrpc", "id", "method", "params"}
 _PARAMS = {"name", "arguments", "_meta"}
-_ONCE = (b"mcp-protocol-version", b"mcp-method", b"mcp-name")
+_ONCE = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"accept", b"content-type")
 _VERSIONS = {version.encode(): version for version in MODERN_PROTOCOL_VERSIONS}
 
 
@@ -34,7 +35,7 @@ class Shortcut:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_body(receive)
-        message = by_post(scope["headers"], b"".join(part["body"] for part in body))
+        message = by_post(scope["headers"], text) if (text := whole(body)) is not None else None
         answer = None if message is None else await self._answer(message)
         if answer is None:
             await self._plain(scope, again(body, receive), send)
@@ -62,7 +63,7 @@ def by_post(headers: Headers, body: bytes) -> dict[str, Any] | None:
         message = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    if not is_plain(message) or message["params"]["_meta"][PROTOCOL_VERSION_META_KEY] != version:
+    if not is_plain(message) or message["params"]["_meta"].get(PROTOCOL_VERSION_META_KEY) != version:
         return None
     name: str = message["params"]["name"]  # others than of ASCII are encoded in the header
     return message if name.isascii() and name.encode() == head.get(b"mcp-name") else None
@@ -87,7 +88,7 @@ def is_plain(message: Any) -> bool:
 
 
 def _head(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
-    """By name; nothing at all where one of those that route is there twice, or one stands for an argument."""
+    """By name; nothing at all where one that matters is there twice, or one stands for an argument."""
     head: dict[bytes, bytes] = {}
     for name, value in headers:
         if (name in _ONCE and name in head) or name.startswith(b"mcp-param-"):
@@ -97,6 +98,9 @@ def _head(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
 
 
 def _json_both_ways(head: Mapping[bytes, bytes]) -> bool:
-    return head.get(b"content-type", b"").partition(b";")[
-        0
-    ].strip() == b"application/json" and b"application/json" in head.get(b"accept", b"")
+    accepted = [_media_type(one) for one in head.get(b"accept", b"").split(b",")]
+    return _JSON in accepted and _media_type(head.get(b"content-type", b"")) == _JSON
+
+
+def _media_type(value: bytes) -> bytes:
+    return value.partition(b";")[0].strip().lower()

@@ -20,6 +20,7 @@ from mcp.shared.transport_context import TransportContext
 
 from app.upstreams.errors import FLOODS, NOT_ASKED
 from app.upstreams.inflow import Inflow
+from app.upstreams.messages import encoded, is_number
 
 log = logging.getLogger("brain.upstreams")
 
@@ -156,10 +157,10 @@ class Pipe(Dispatcher[TransportContext]):
     def _progress(self, params: Mapping[str, Any]) -> None:
         token, done, total = params.get("progressToken"), params.get("progress"), params.get("total")
         report = self._reports.get(token) if isinstance(token, int) else None
-        if report is None or not isinstance(done, int | float):
+        if report is None or not is_number(done):
             return
         words = params.get("message")
-        total = total if isinstance(total, int | float) else None
+        total = total if is_number(total) else None
         work = report(done, total, words if isinstance(words, str) else None)
         task: asyncio.Task[None] = asyncio.ensure_future(work)
         self._told.add(task)
@@ -188,10 +189,7 @@ class Pipe(Dispatcher[TransportContext]):
 
     def _write(self, message: Mapping[str, Any]) -> None:
         if not self._writer.transport.is_closing():
-            self._writer.write(_encode(message).encode() + b"\n")
-
-
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=str).encode
+            self._writer.write(encoded(message) + b"\n")
 
 
 def _closed() -> MCPError:

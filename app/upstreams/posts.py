@@ -21,6 +21,7 @@ from mcp.shared.transport_context import TransportContext
 from app.upstreams.answer import Answer
 from app.upstreams.errors import UNUSABLE
 from app.upstreams.http1 import Pool
+from app.upstreams.messages import encoded, is_number
 
 HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 LINE_END = b"\n"
@@ -45,7 +46,8 @@ class Posts(Dispatcher[TransportContext]):
         report = options.get("on_progress")
         if report is not None:
             params = {**(params or {}), "_meta": {**(params or {}).get("_meta", {}), "progressToken": number}}
-        body = _encode({"jsonrpc": "2.0", "id": number, "method": method, "params": params or {}}).encode()
+        message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params or {}}
+        body = encoded(message)
         try:
             async with asyncio.timeout(options.get("timeout") or self._seconds):
                 answer = await self._posted(body, options.get("headers", {}))
@@ -54,7 +56,7 @@ class Posts(Dispatcher[TransportContext]):
                         return await self._last_of(answer, number, report)
         except TimeoutError:
             raise MCPError(code=mt.REQUEST_TIMEOUT, message=f"{method} timed out") from None
-        return _only_of(answer)
+        return _only_of(answer, number)
 
     async def notify(
         self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None
@@ -87,30 +89,28 @@ class Posts(Dispatcher[TransportContext]):
         """What a stream ends with; what it says before is progress, or counted."""
         async for message in _events(answer):
             if "method" not in message:
-                return _result(message)
+                return _result(message, number)
             said = message.get("params")
             params: dict[str, Any] = said if isinstance(said, dict) else {}
             self._told(str(message["method"]), params)
             if report is None or message["method"] != "notifications/progress":
                 continue
             done, total, words = params.get("progress"), params.get("total"), params.get("message")
-            if params.get("progressToken") == number and isinstance(done, int | float):
+            if params.get("progressToken") == number and is_number(done):
                 await report(
-                    done,
-                    total if isinstance(total, int | float) else None,
-                    words if isinstance(words, str) else None,
+                    done, total if is_number(total) else None, words if isinstance(words, str) else None
                 )
         raise MCPError(code=UNUSABLE, message="its stream ended without an answer")
 
 
-def _only_of(answer: Answer) -> dict[str, Any]:
+def _only_of(answer: Answer, number: int) -> dict[str, Any]:
     if answer.status == 202 or not answer.kind.startswith("application/json"):
         raise MCPError(code=_code_of(answer.status), message=f"HTTP {answer.status}")
     try:
         message = json.loads(answer.body)
     except (ValueError, RecursionError):
         raise MCPError(code=mt.PARSE_ERROR, message="not JSON") from None
-    return _result(message)
+    return _result(message, number)
 
 
 async def _events(answer: Answer) -> AsyncIterator[dict[str, Any]]:
@@ -138,12 +138,17 @@ async def _events(answer: Answer) -> AsyncIterator[dict[str, Any]]:
                 yield message
 
 
-def _result(message: Any) -> dict[str, Any]:
+def _result(message: Any, number: int) -> dict[str, Any]:
+    """Of this very request: an answer to another one, however it came here, is none."""
     if isinstance(message, dict):
         result, error = message.get("result"), message.get("error")
-        if isinstance(result, dict):
+        if isinstance(result, dict) and message.get("id") == number:
             return result
-        if isinstance(error, dict) and isinstance(error.get("code"), int):
+        if (
+            isinstance(error, dict)
+            and isinstance(error.get("code"), int)
+            and message.get("id") in (number, None)
+        ):
             text = str(error.get("message", ""))
             raise MCPError(code=error["code"], message=text, data=error.get("data"))
     raise MCPError(code=mt.PARSE_ERROR, message="neither result nor error")
@@ -152,6 +157,3 @@ def _result(message: Any) -> dict[str, Any]:
 def _code_of(status: int) -> int:
     """A refusal without JSON-RPC in it. 4xx: a server of an older protocol, as it seems."""
     return mt.METHOD_NOT_FOUND if 400 <= status < 500 else mt.PARSE_ERROR
-
-
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=str).encode

@@ -39,6 +39,7 @@ ODD_HEADS: dict[str, dict[bytes, bytes | None]] = {
     "another type": {b"content-type": b"text/plain"},
     "no type": {b"content-type": None},
     "an answer that is no JSON": {b"accept": b"text/event-stream"},
+    "an answer that is nearly JSON": {b"accept": b"application/jsonx, text/event-stream"},
 }
 ODD_MESSAGES: dict[str, tuple[tuple[str, ...], Any]] = {
     "a notification": (("id",), None),
@@ -56,6 +57,7 @@ ODD_MESSAGES: dict[str, tuple[tuple[str, ...], Any]] = {
     "no envelope": (("params", "_meta"), None),
     "another version": (("params", "_meta", PROTOCOL), "2025-11-25"),
     "a version that is none": (("params", "_meta", PROTOCOL), 5),
+    "no version in the envelope": (("params", "_meta", PROTOCOL), None),
     "no capabilities": (("params", "_meta", ABLE), None),
     "a version of the tool": (("params", "_meta", "fastmcp"), {"version": "1"}),
 }
@@ -87,7 +89,7 @@ def test_a_head_that_is_odd_is_not_for_us(name: str) -> None:
     assert by_post(head(ODD_HEADS[name]), json.dumps(PLAIN).encode()) is None
 
 
-@pytest.mark.parametrize("name", [b"mcp-protocol-version", b"mcp-method", b"mcp-name"])
+@pytest.mark.parametrize("name", HEAD)
 def test_a_header_that_is_there_twice_is_not_for_us(name: bytes) -> None:
     assert by_post([*head(), (name, HEAD[name])], json.dumps(PLAIN).encode()) is None
 
@@ -107,6 +109,7 @@ class Exchange:
 
     def __init__(self, body: bytes) -> None:
         self.parts = [body[:5], body[5:]]
+        self.hangs_up = False
         self.plain = b""
         self.sent: list[Message] = []
 
@@ -121,10 +124,15 @@ class Exchange:
         more = True
         while more:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                self.plain = b""
+                return
             self.plain += message["body"]
             more = message.get("more_body", False)
 
     async def _receive(self) -> Message:
+        if self.hangs_up and len(self.parts) < 2:
+            return {"type": "http.disconnect"}
         return {"type": "http.request", "body": self.parts.pop(0), "more_body": bool(self.parts)}
 
     async def _send(self, message: Message) -> None:
@@ -137,6 +145,13 @@ async def test_what_is_known_is_answered_with_its_length() -> None:
     start, body = exchange.sent
     assert (start["status"], json.loads(body["body"]), exchange.plain) == (200, ANSWER, b"")
     assert dict(start["headers"])[b"content-length"] == str(len(body["body"])).encode()
+
+
+async def test_what_was_cut_off_is_not_for_us() -> None:
+    exchange = Exchange(json.dumps(PLAIN).encode())
+    exchange.hangs_up = True
+    await exchange.of(ANSWER)
+    assert (exchange.plain, exchange.sent) == (b"", [])
 
 
 async def test_an_error_has_the_status_that_the_sdk_gives_it() -> None:

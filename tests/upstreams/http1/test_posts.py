@@ -52,6 +52,12 @@ REFUSED = {
     "not text": (sized(b"\xff\xfe\xfd"), mt.PARSE_ERROR, "not JSON"),
     "deep": (sized(b"[" * 90_000), mt.PARSE_ERROR, "not JSON"),
     "no result": (sized(b"{}"), mt.PARSE_ERROR, "neither result nor error"),
+    "an answer to another": (sized(b'{"id": 2, "result": {}}'), mt.PARSE_ERROR, "neither result nor error"),
+    "an error of another": (
+        sized(b'{"id": 2, "error": {"code": 5, "message": "no"}}'),
+        mt.PARSE_ERROR,
+        "neither result nor error",
+    ),
     "an error": (sized(b'{"error": {"code": 5, "message": "no"}}', 400), 5, "no"),
     "a page": (sized(b"<html>", kind=b"text/html"), mt.PARSE_ERROR, "HTTP 200"),
     "accepted": (sized(b"{}", 202), mt.PARSE_ERROR, "HTTP 202"),
@@ -78,7 +84,7 @@ REFUSED = {
 @pytest.mark.parametrize("said", REFUSED)
 async def test_what_is_no_result_says_why(said: str) -> None:
     data, code, words = REFUSED[said]
-    async with serving(data, sized(json.dumps(RESULT).encode())) as server:
+    async with serving(data, sized(json.dumps({**RESULT, "id": 2}).encode())) as server:
         with posts_to(server) as posts:
             with pytest.raises(MCPError) as problem:
                 await soon(posts.send_raw_request("tools/call", {}))
@@ -162,3 +168,12 @@ async def test_a_header_that_cannot_be_sent_is_said_to_be_that_and_nothing_is_se
                 await posts.send_raw_request("tools/call", {}, {"headers": {"X-A": "secret\nX: y"}})
             assert "secret" not in str(problem.value)
     assert not server.connections
+
+
+@pytest.mark.parametrize("argument", ["\ud800", float("nan"), float("inf")])
+async def test_what_is_not_json_is_not_sent(argument: Any) -> None:
+    async with serving(OK) as server:
+        with posts_to(server) as posts:
+            with pytest.raises(MCPError, match="not JSON"):
+                await soon(posts.send_raw_request("tools/call", {"name": argument}))
+            assert server.connections == 0
