@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from app.errors import AppError
 from app.upstreams import breaker as breakers
 from app.upstreams.apart import Apart
-from app.upstreams.entries import Entry
+from app.upstreams.entries import Entry, Python
 from app.upstreams.errors import (
     UNREACHABLE,
     UNUSABLE,
@@ -66,7 +66,7 @@ class Upstream:
         self._places = asyncio.Semaphore(entry.concurrency)
         self._nudge = asyncio.Event()
         self._visible: tuple[Kept | None, Listing] = (None, NOTHING)
-        self._work = Apart()
+        self._work = Apart(strange=isinstance(entry.to, Python))
         self._leaving = asyncio.Event()
         self.breaker = breakers.CLOSED
         self.tried = asyncio.Event()
