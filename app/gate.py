@@ -29,12 +29,13 @@ from app.audit.recorder import Call, Recorder, Request
 from app.errors import AppError
 from app.notes.models import Caller
 from app.operations import call_of_tool, completed, of, of_tool, upstream_of
-from app.policy.decide import WHOAMI, Decision, Operation, ceiling, decide, effective_scopes
+from app.policy.decide import Decision, Operation, ceiling, decide, effective_scopes
 from app.policy.denies import Denies
 from app.policy.rules import Kind, Policy
 from app.principal import Principal
 from app.upstreams.components import UpstreamTool
 from app.validation import told
+from app.wording import no_such_tool, not_yours, refusal, with_limits
 
 
 class Whoami(TypedDict):
@@ -110,7 +111,7 @@ class Gate(Middleware):
     ) -> Sequence[Tool]:
         looker = self._looker()
         decided = [(tool, self._decide(of_tool(tool), looker)) for tool in await call_next(context)]
-        return [_with_limits(tool, decision) for tool, decision in decided if decision.allowed]
+        return [with_limits(tool, decision) for tool, decision in decided if decision.allowed]
 
     async def on_list_resources(
         self,
@@ -149,8 +150,8 @@ class Gate(Middleware):
         Raises ToolError, also for a tool that is not there.
         """
         if tool is None:
-            await self._denied(Call("tools/call", name, _no_such_tool(name), arguments))
-            raise ToolError(_not_yours(name), log_level=logging.DEBUG)
+            await self._denied(Call("tools/call", name, no_such_tool(name), arguments))
+            raise ToolError(not_yours(name), log_level=logging.DEBUG)
         operation = call_of_tool(tool, arguments)
         decision = self._decide(operation)
         changes = not operation.read_only
@@ -158,7 +159,7 @@ class Gate(Middleware):
         if not decision.allowed:
             await self._denied(call)
             self._ask_for_consent(decision, self._decide(operation, self._consented()))
-            raise ToolError(_refusal(decision, self._decide(of_tool(tool))), log_level=logging.DEBUG)
+            raise ToolError(refusal(decision, self._decide(of_tool(tool))), log_level=logging.DEBUG)
         return await self._run(call, work)
 
     async def tool(self, name: str) -> Tool | None:
@@ -280,26 +281,3 @@ class Gate(Middleware):
         """503 over HTTP; the sentence alone where there is no HTTP answer to replace."""
         self._request().answer(unavailable)
         return ToolError(unavailable.public, log_level=logging.DEBUG)
-
-
-def _with_limits(tool: Tool, decision: Decision) -> Tool:
-    """The tool as this caller may use it: its limits are told where the model looks."""
-    if not decision.limits:
-        return tool
-    told = "; or ".join(decision.limits)
-    return tool.model_copy(update={"description": f"{tool.description or ''}\n\nFor you: {told}.".strip()})
-
-
-def _refusal(decision: Decision, without_arguments: Decision) -> str:
-    """A limit is told in full; a tool that is not listed answers like one that is not there."""
-    if without_arguments.allowed:
-        return f"Not allowed with these arguments: {'; '.join(decision.reasons)}."
-    return _not_yours(decision.operation.name)
-
-
-def _not_yours(name: str) -> str:
-    return f"{name!r} is not a tool that you may use here. Call {WHOAMI} to see which ones are."
-
-
-def _no_such_tool(name: str) -> Decision:
-    return Decision(False, Operation("tool", name), (), frozenset(), (), ("no tool of this name",))

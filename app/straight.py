@@ -22,6 +22,7 @@ from mcp.server.runner import modern_error_data
 from mcp_types import methods
 from pydantic import ValidationError
 
+from app.doors.shortcut import METHOD
 from app.gate import Gate
 from app.mcp_server import is_untraced
 from app.upstreams.asking import Asking
@@ -29,7 +30,6 @@ from app.upstreams.components import UpstreamTool
 
 log = logging.getLogger("brain.upstreams")
 
-METHOD = "tools/call"
 ENVELOPE_MOST = 4096  # characters of what a client says of itself in every request
 # For the SDK's chain, by the request of a door, and in it the number and the tool: an answer to be sealed.
 _answered: ContextVar[dict[tuple[str, Any, str], dict[str, Any]] | None] = ContextVar(
@@ -38,7 +38,7 @@ _answered: ContextVar[dict[tuple[str, Any, str], dict[str, Any]] | None] = Conte
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class PlainRequest:
     """What an upstream's answer depends on, of a request of the newest protocol."""
 
     meta: dict[str, Any]
@@ -61,7 +61,7 @@ class Straight:
         """
         number, params = message["id"], message["params"]
         meta = params["_meta"]
-        request = Request(meta, number, meta[mt.PROTOCOL_VERSION_META_KEY])
+        request = PlainRequest(meta, number, meta[mt.PROTOCOL_VERSION_META_KEY])
         tool = await self._gate.tool(params["name"])
         if not isinstance(tool, UpstreamTool) or tool.by_headers:
             return None

@@ -64,6 +64,8 @@ class CallJournal:
     def __init__(self, folder: Path, name: str) -> None:
         self._paths = (folder / LEFT.replace("*", f"{name}-{number}") for number in count(1))
         self._file: File | None = None
+        self._newest: File | None = None  # as the thread has it
+        self._closed = False
         self._size, self._live = ROOM, 0  # bytes of the file, and of what is under way
         self._batches: SimpleQueue[Batch | None] = SimpleQueue()
         self._thread: Thread | None = None
@@ -95,9 +97,12 @@ class CallJournal:
         if self._thread is not None:
             self._batches.put(None)
             self._thread.join()
-        if self._file is not None:
-            self._file.close() if self._open else self._file.remove()
-            self._file = None
+        self._closed = True
+        newest = self._newest
+        if self._file is not None and self._file is not newest:  # nobody has heard of the newest yet
+            self._file.remove()
+        if newest is not None:
+            newest.close() if self._open else newest.remove()
 
     def _write_next(self) -> None:
         begun, self._next = self._next, []
@@ -136,10 +141,11 @@ class CallJournal:
                 if file is not None and file is not before:
                     file.remove()
                 file = before
+            self._newest = file
             loop.call_soon_threadsafe(self._written, file, batch, problem)
 
     def _written(self, file: File | None, batch: Batch, problem: OSError | None) -> None:
-        if problem is None and file is not self._file:
+        if problem is None and file is not self._file and not self._closed:
             before, self._file = self._file, file
             if before is not None:
                 before.remove()

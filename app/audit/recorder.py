@@ -54,6 +54,23 @@ class Call:
     upstream: str = ""
 
 
+class Outcome:
+    """Around work: how it ended, as the status of its record."""
+
+    status = 500
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
+        if problem is None:
+            self.status = 200
+        elif isinstance(problem, asyncio.CancelledError):
+            self.status = GONE
+        elif isinstance(problem, Exception):
+            self.status = _status(problem)
+
+
 class Recorder:
     """`report` counts and logs, `audit` keeps. `keep_args`: `tool.argument` names whose values are stored."""
 
@@ -81,42 +98,28 @@ class Recorder:
             return await self._run_there(call, work)
         if call.changes:
             return await self._run_change(call, work)
-        began, status = self._clock(), 500
+        began, outcome = self._clock(), Outcome()
         try:
-            result = await work()
-            status = 200
-            return result
-        except asyncio.CancelledError:
-            status = GONE
-            raise
-        except Exception as problem:
-            status = _status(problem)
-            raise
+            with outcome:
+                return await work()
         finally:
-            self._note(self._event(call, status, began))
+            self._note(self._event(call, outcome.status, began))
 
     async def _run_there(self, call: Call, work: Callable[[], Awaitable[T]]) -> T:
         """At somebody else's: that it went there is on disk before the answer leaves, how it ended soon.
 
         Reading goes on where it cannot be."""
-        began, status = self._clock(), 500
+        began, outcome = self._clock(), Outcome()
         if call.changes and not self._audit.healthy:
             self._note(self._event(call, RefusedUntried.status, began))
             raise RefusedUntried
         event = self._event(call, UNDER_WAY)
         begun = self._audit.begin(event)
         try:
-            result = await work()
-            status = 200
-            return result
-        except asyncio.CancelledError:
-            status = GONE
-            raise
-        except Exception as problem:
-            status = _status(problem)
-            raise
+            with outcome:
+                return await work()
         finally:
-            await self._ended(call, begun, replace(event, status=status, ms=self._ms(began)))
+            await self._ended(call, begun, replace(event, status=outcome.status, ms=self._ms(began)))
 
     async def _ended(self, call: Call, begun: Begun, event: Event) -> None:
         self._report(event)

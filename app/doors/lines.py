@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
@@ -26,9 +27,9 @@ LAST = 2.0  # seconds that a client has to read what is left when we end
 KEPT = 4096  # bytes of either end of a line that is too long
 
 
-class _Stream:
-    async def aclose(self) -> None:
-        raise NotImplementedError
+class _Stream(ABC):
+    @abstractmethod
+    async def aclose(self) -> None: ...
 
     async def __aenter__(self) -> Self:
         return self

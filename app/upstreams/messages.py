@@ -10,13 +10,18 @@ from typing import Any, TypeGuard
 import mcp_types as mt
 from mcp.shared.exceptions import MCPError
 
+NOT_JSON = "an argument is not JSON: send no NaN, no infinite number and no half of a character"
+
 
 def encoded(message: Mapping[str, Any]) -> bytes:
     """Raises MCPError for what Python reads and JSON does not have: half a character, no number."""
     try:
         return _encode(message).encode()
     except ValueError:
-        raise MCPError(code=mt.INVALID_PARAMS, message="an argument is not JSON") from None
+        raise MCPError(
+            code=mt.INVALID_PARAMS,
+            message="an argument is not JSON: send no NaN, no infinite number and no half of a character",
+        ) from None
 
 
 def is_number(value: Any) -> TypeGuard[float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import resource
@@ -152,24 +151,29 @@ async def test_a_disk_that_is_full_for_a_while_is_used_again(tmp_path: Path) -> 
 
 
 async def test_a_journal_that_cannot_be_made_leaves_nothing_behind_and_is_tried_again(tmp_path: Path) -> None:
-    """No more descriptors, for a while."""
+    """It is full, and there is one descriptor left where it needs two."""
     journal = CallJournal(tmp_path, "test")
     await journal.begin(0, event("first")).on_disk
+    full = journal.begin(0, replace(event("full"), reason="x" * ROOM))
+    await full.on_disk
+    journal.done([full.number])
+    free = [os.open(os.devnull, os.O_RDONLY) for _ in range(2)]
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    taken = len(os.listdir("/proc/self/fd"))
-    big = replace(event("big"), reason="x" * ROOM)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (taken, hard))
+    for descriptor in free:
+        os.close(descriptor)
+    taken = set(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[1], hard))
     try:
-        for _ in range(3):
-            with contextlib.suppress(OSError):
-                await asyncio.wait_for(journal.begin(0, big).on_disk, 5)
+        with pytest.raises(OSError):
+            await journal.begin(0, event("refused")).on_disk
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert len(os.listdir("/proc/self/fd")) <= taken
+    assert set(os.listdir("/proc/self/fd")) == taken
     assert not list(tmp_path.glob("*.new"))  # noqa: ASYNC240
-    await journal.begin(0, event("last")).on_disk
+    for name in ("next", "last"):
+        await journal.begin(0, event(name)).on_disk
     journal.close()
-    assert {"first", "last"} <= set(waiting_in(tmp_path))
+    assert {"first", "next", "last"} <= set(waiting_in(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from tests.gate.wire import VERSIONS, text_of
 from tests.golden import same_as_golden
 from tests.house import Clock
 
-from .conftest import ALICE, raw_entry, until, upstreamed
+from .conftest import ALICE, Upstreamed, raw_entry, until, upstreamed
 from .test_at_the_doors import audit
 
 HERE = Path(__file__).parent
@@ -50,14 +52,20 @@ async def test_a_result_is_passed_on_in_the_callers_protocol(
     )
 
 
+@contextlib.asynccontextmanager
+async def exact_house(folder: Path, clock: Clock, team: Team) -> AsyncIterator[Upstreamed]:
+    """With `up_exact`, whose result is in a file."""
+    (folder / "raw").mkdir()
+    (folder / "raw" / "tools.json").write_text(json.dumps([ECHO, EXACT]))
+    async with upstreamed(folder, clock, team, lambda raw, web: raw_entry("url", raw, web)) as house:
+        await until(house.echoes)
+        yield house
+
+
 async def test_the_state_of_a_question_is_sealed_and_comes_back_as_it_was(
     tmp_path: Path, clock: Clock, team: Team
 ) -> None:
-    (tmp_path / "raw").mkdir()
-    (tmp_path / "raw" / "tools.json").write_text(json.dumps([ECHO, EXACT]))
-    entries = lambda folder, web: raw_entry("url", folder, web)  # noqa: E731
-    async with upstreamed(tmp_path, clock, team, entries) as house:
-        await until(house.echoes)
+    async with exact_house(tmp_path, clock, team) as house:
         question = {"resultType": "input_required", "requestState": "state 1"}
         (house.raw.path / "exact").write_text(json.dumps(question))
         call = {"name": "up_exact", "arguments": {"a": 1}}
@@ -75,11 +83,7 @@ async def test_the_state_of_a_question_is_sealed_and_comes_back_as_it_was(
 async def test_a_result_that_cannot_be_passed_on_is_an_error_and_on_record_as_one(
     tmp_path: Path, clock: Clock, team: Team
 ) -> None:
-    (tmp_path / "raw").mkdir()
-    (tmp_path / "raw" / "tools.json").write_text(json.dumps([ECHO, EXACT]))
-    entries = lambda folder, web: raw_entry("url", folder, web)  # noqa: E731
-    async with upstreamed(tmp_path, clock, team, entries) as house:
-        await until(house.echoes)
+    async with exact_house(tmp_path, clock, team) as house:
         deep = f"{'[' * 500}{']' * 500}"  # more than the SDK writes
         (house.raw.path / "exact").write_text(f'{{"content": [], "structuredContent": {{"a": {deep}}}}}')
         for version in (VERSIONS[0], VERSIONS[-1]):  # more of them, and it is left alone for a while
