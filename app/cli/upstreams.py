@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 from typing import Any
 
@@ -38,7 +37,7 @@ def run_list(args: argparse.Namespace, settings: Settings) -> int:
     found = read_upstreams(settings.upstreams_file)
     policy = read(settings.policy_file) if settings.policy_file.exists() else NO_POLICY
     told = []
-    for entry, answer in zip(found.entries, asyncio.run(_ask_all(settings, found.entries)), strict=True):
+    for entry, answer in zip(found.entries, upstreams_add.ask(settings, *found.entries), strict=True):
         kept = kept_of(settings.data_dir, entry.name)
         listed = answer.listing or (kept.seen if kept else None)
         tools = tuple(tools_of(entry, listed)) if listed else ()
@@ -79,10 +78,6 @@ def run_accept(args: argparse.Namespace, settings: Settings) -> int:
     else:
         print(f"Nothing of {entry.name} is withheld.")
     return 0
-
-
-async def _ask_all(settings: Settings, entries: tuple[Entry, ...]) -> list[upstreams_add.Answer]:
-    return await asyncio.gather(*(upstreams_add.ask(settings, entry) for entry in entries))
 
 
 def _entry(settings: Settings, name: str) -> Entry:

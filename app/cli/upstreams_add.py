@@ -62,7 +62,7 @@ def run_add(args: argparse.Namespace, settings: Settings) -> int:
         raise Usage(f"{args.who} is in {settings.upstreams_file} already; take another name")
     section = _section(args)
     entry = parse(f"version = 1\n{section}").entries[0]
-    answer = asyncio.run(ask(settings, entry))
+    (answer,) = ask(settings, entry)
     if answer.listing is None:
         raise Usage(f"{args.who} does not answer: {answer.why}. Nothing was written.")
     append(settings.upstreams_file, section)
@@ -80,12 +80,20 @@ def run_add(args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-async def ask(settings: Settings, entry: Entry) -> Answer:
-    """Connects as the server would, and leaves again."""
+def ask(settings: Settings, *entries: Entry) -> list[Answer]:
+    """Connects to each as the server would, to all at once, and leaves again."""
+
+    async def asked() -> list[Answer]:
+        return await asyncio.gather(*(_ask_one(settings, entry) for entry in entries))
+
+    with _quiet():
+        return asyncio.run(asked())
+
+
+async def _ask_one(settings: Settings, entry: Entry) -> Answer:
     place = Place(settings.upstreams_file.parent, os.environ, time.monotonic)
     try:
         async with contextlib.AsyncExitStack() as stack, asyncio.timeout(START_SECONDS):
-            stack.enter_context(_quiet())
             connected = await stack.enter_async_context(link(entry, place))
             began = time.perf_counter()
             found = listing(await lists(connected.session))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import stat
 import sys
@@ -130,6 +131,21 @@ def test_the_list_says_state_latency_tools_and_what_nobody_can_use(
     said = capsys.readouterr().out
     assert "nobody can use yet: own_change" in said
     assert "gone (url): DOWN: it cannot be reached; 0 tools" in said
+
+
+def test_asking_several_at_once_hides_what_they_say_then_and_nothing_later(
+    place: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first has gone while the second, which answers later, is still asked."""
+    (place / "raw" / "stderr").write_text("said while it was asked")
+    raw = f'command = ["{sys.executable}", "-S", "{RAW}", "{place / "raw"}"]'
+    gone = 'command = ["/nowhere/at/all"]'
+    (place / "upstreams.toml").write_text(f"version = 1\n[upstream.a]\n{gone}\n[upstream.b]\n{raw}\n")
+    caplog.set_level(logging.INFO)
+    assert run(place, "upstreams") == 1
+    assert "b (command): up" in capsys.readouterr().out
+    assert "said while it was asked" not in caplog.text
+    assert logging.getLogger("brain.upstreams").isEnabledFor(logging.INFO)
 
 
 def test_the_policy_commands_know_tools_of_upstreams(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
