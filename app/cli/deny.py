@@ -64,6 +64,8 @@ def run_undeny(args: argparse.Namespace, settings: Settings) -> int:
         return await SqlDenies(store.database).delete(who)
 
     was = with_store(settings, delete)
+    if not was:
+        args.on_record = None  # nothing was changed
     said = f"{who} is no longer shut off." if was else f"{who} was not shut off."
     _say(args, {"undenied": who, "was_denied": was}, said)
     return 0 if was else 1
