@@ -199,7 +199,7 @@ class Recorder:
 
 
 async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """Cancelled only GRACE seconds later: a transaction that is torn apart can keep the database's lock."""
+    """Cancelled only GRACE seconds later: mostly it has ended by then, and its record says how."""
     task, loop = asyncio.ensure_future(work), asyncio.get_running_loop()
     hung_up: asyncio.CancelledError | None = None
     ends: float | None = None  # when it is cancelled

@@ -155,7 +155,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 def _async_engine(path: Path) -> AsyncEngine:
     engine = create_async_engine(
         URL.create("sqlite+aiosqlite", database=str(path)),
-        connect_args={"isolation_level": None, "timeout": BUSY_MS / 1000},
+        connect_args={"isolation_level": None, "timeout": BUSY_MS / 1000, "factory": Undoing},
         pool_size=READERS,
         max_overflow=0,
         pool_timeout=30,
@@ -164,6 +164,17 @@ def _async_engine(path: Path) -> AsyncEngine:
     )
     event.listen(engine.sync_engine, "connect", _set_pragmas)
     return engine
+
+
+class Undoing(sqlite3.Connection):
+    """Its close undoes what was begun. SQLite's own leaves that, and with it the database's lock, to whoever
+    lets go of the last cursor; a statement that was torn off (its caller was cancelled) may hold one."""
+
+    def close(self) -> None:
+        with contextlib.suppress(sqlite3.ProgrammingError):  # it is closed already
+            if self.in_transaction:
+                self.rollback()
+        super().close()
 
 
 def _connect(path: Path) -> sqlite3.Connection:
