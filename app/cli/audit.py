@@ -162,7 +162,7 @@ def _shown(args: argparse.Namespace, record: Record) -> str:
         return next(lines([record]))
     event = record.event
     who = event.principal or "nobody"
-    why = f"  ({event.reason})" if event.reason and event.decision != "allow" else ""
+    why = f"  ({event.reason})" if event.reason else ""
     ray = f"  ray {event.cf_ray}" if event.cf_ray else ""
     shown = f"{event.decision:6}  {event.door or '-':6}  {who}  {event.operation} {event.name}"
     return _one_line(f"{record.as_json()['ts']}  #{record.seq}  {shown}  {event.status}{why}{ray}")

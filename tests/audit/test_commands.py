@@ -23,7 +23,8 @@ from .tables import change, lines_in
 HOUR = 3_600_000
 CALLS = (
     Event("tunnel", "sign-in", "alice@example.com", "allow", "r1", "ray1", "alice@example.com", "person"),
-    Event("tunnel", "tools/call", "create_note", "allow", "r1", "ray1", "alice@example.com", "person"),
+    Event("tunnel", "tools/call", "create_note", "allow", "r1", "ray1", "alice@example.com", "person",
+          reason="writers: e-mail is alice@example.com"),
     Event("tunnel", "tools/call", "delete_note", "deny", "r2", "ray2", "bob@example.com", "person",
           reason="no rule of the policy names this principal", status=403),
     Event("lan", "door", "GET /mcp", "refuse", "r3", reason="misrouted header cf-ray", status=421),
