@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 import httptools
-from mcp.shared.exceptions import MCPError
 
-from app.upstreams.errors import BROKE_OFF, TOO_LARGE, UNREACHABLE, UNUSABLE, refused
+from app.upstreams.errors import BROKE_OFF, TOO_LARGE, UNREACHABLE, UNUSABLE, NoAnswer, refused
 
 STREAM_TIMES = 16  # a stream of progress and one answer may be so many times as large as an answer
 HEAD_MOST = 64 * 1024  # bytes that come without one of the body among them
@@ -37,7 +36,7 @@ class Answer:
         self._source, self._left = source, most
         self._parser: Any = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
-        self._problem: MCPError | None = None
+        self._problem: NoAnswer | None = None
         self._whole = self._framed = self._coded = False
         self._headers = self._dry = 0
         self.keep = self.streams = False
@@ -48,7 +47,7 @@ class Answer:
         return self._parser is None
 
     async def told(self) -> None:
-        """Until the whole of it is there, or the next part of a stream. Raises MCPError."""
+        """Until the whole of it is there, or the next part of a stream. Raises NoAnswer."""
         if not self.over:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
@@ -56,7 +55,7 @@ class Answer:
             raise self._problem
 
     async def parts(self) -> AsyncIterator[bytes]:
-        """What came before it broke off, too. Raises MCPError."""
+        """What came before it broke off, too. Raises NoAnswer."""
         while True:
             if self.body:
                 part = bytes(self.body)
@@ -78,7 +77,7 @@ class Answer:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
             self.keep = False
             ours = problem.__context__
-            self.fail(ours if isinstance(ours, MCPError) else broke_off())
+            self.fail(ours if isinstance(ours, NoAnswer) else broke_off())
         else:
             if self._whole:
                 self._parser = None
@@ -90,7 +89,7 @@ class Answer:
         if self.status and not self._framed and not self.over:
             self._whole, self._parser = True, None
 
-    def fail(self, problem: MCPError) -> None:
+    def fail(self, problem: NoAnswer) -> None:
         """Nothing that comes after the whole of it can make it fail."""
         if not self._whole and not self.over:
             self._problem = problem
@@ -132,9 +131,9 @@ class Answer:
         if status < 200:
             return  # RFC 9110 §15.2: the answer is still to come
         if (why := refused(status)) is not None:
-            raise MCPError(code=UNREACHABLE, message=why)
+            raise NoAnswer(code=UNREACHABLE, message=why)
         if self._coded:
-            raise MCPError(code=UNUSABLE, message="it encoded its answer in a way that was not asked for")
+            raise NoAnswer(code=UNUSABLE, message="it encoded its answer in a way that was not asked for")
         self.status, self.streams = status, self.kind.startswith("text/event-stream")
         self._left *= STREAM_TIMES if self.streams else 1
 
@@ -150,9 +149,9 @@ class Answer:
             self._whole, self.keep = True, self._parser.should_keep_alive()
 
 
-def broke_off() -> MCPError:
-    return MCPError(code=UNREACHABLE, message=BROKE_OFF)
+def broke_off() -> NoAnswer:
+    return NoAnswer(code=UNREACHABLE, message=BROKE_OFF)
 
 
-def _too_large() -> MCPError:
-    return MCPError(code=UNUSABLE, message=TOO_LARGE)
+def _too_large() -> NoAnswer:
+    return NoAnswer(code=UNUSABLE, message=TOO_LARGE)

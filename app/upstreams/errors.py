@@ -12,9 +12,10 @@ from app.errors import AppError
 
 log = logging.getLogger("brain.upstreams")
 
-# JSON-RPC codes that our HTTP transport answers with in the place of an upstream that did not.
+# Codes of NoAnswer beside those that the SDK has for it.
 UNREACHABLE = -32097
 UNUSABLE = -32096
+STARTED_ANEW = -32095
 FLOODS = "it floods us with messages"
 NOT_REACHED = "it cannot be reached"
 BROKE_OFF = "the connection broke off"
@@ -22,6 +23,12 @@ TOO_LARGE = "it sent a larger answer than its entry allows"
 # A question in the middle of a call cannot be passed on: there is no saying whose call it belongs to.
 NOT_ASKED = "Questions are passed on since protocol 2026-07-28."
 WHY = "x-why"  # header of such an answer: the words, for whoever looks at the status alone
+
+
+class NoAnswer(MCPError):
+    """Our side of the line says so, because no answer came. Any other MCPError is the upstream's own word,
+    whatever its code: what the SDK calls "connection closed" (-32000) and "timeout" (-32001), others use
+    for refusals of every kind."""
 
 
 class UpstreamDown(AppError):
@@ -59,13 +66,14 @@ def down(name: str, why: str) -> UpstreamDown:
 
 
 def in_words(problem: MCPError) -> str:
-    if problem.error.code in (UNREACHABLE, UNUSABLE):
-        return problem.error.message
-    if problem.error.code == mt.CONNECTION_CLOSED:
+    code = problem.error.code
+    if not isinstance(problem, NoAnswer):
+        return f"it refuses to speak with us (error {code})"
+    if code == mt.CONNECTION_CLOSED:
         return "it closed the connection"
-    if problem.error.code == mt.REQUEST_TIMEOUT:
+    if code == mt.REQUEST_TIMEOUT:
         return "it did not answer in time"
-    return f"it refuses to speak with us (error {problem.error.code})"
+    return "it sends what is not MCP" if code == mt.PARSE_ERROR else problem.error.message
 
 
 def refused(status: int) -> str | None:

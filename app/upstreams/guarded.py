@@ -10,11 +10,14 @@ from itertools import count
 from typing import Any
 
 import anyio
+import mcp_types as mt
+from mcp.shared.direct_dispatcher import DirectDispatcher
 from mcp.shared.dispatcher import CallOptions, Dispatcher, OnNotify, OnNotifyIntercept, OnRequest, ProgressFnT
 from mcp.shared.exceptions import MCPError
+from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.transport_context import TransportContext
 
-from app.upstreams.errors import FLOODS, TOO_LARGE, UNUSABLE
+from app.upstreams.errors import FLOODS, STARTED_ANEW, TOO_LARGE, UNREACHABLE, UNUSABLE, NoAnswer
 from app.upstreams.inflow import Inflow
 from app.upstreams.redaction import Redactor
 
@@ -49,6 +52,7 @@ class Guarded(Dispatcher[TransportContext]):
         bare: int | None = None,
     ) -> None:
         self._inner, self._redactor, self._most = inner, redactor, bare
+        self._of_the_sdk = isinstance(inner, JSONRPCDispatcher | DirectDispatcher)
         self._reports: dict[str, ProgressFnT] = {}
         self._clock, self._changed = clock, changed
         self._inflow, self._numbers = Inflow(clock()), count()
@@ -73,11 +77,11 @@ class Guarded(Dispatcher[TransportContext]):
         try:
             raw = await self._inner.send_raw_request(method, params, options)
         except MCPError as problem:
-            raise self._clean_error(problem) from None
+            raise self._told(problem, method, options) from None
         finally:
             self._reports.pop(token, None)
         if self._most is not None and _weight(raw, self._most) < 0:
-            raise MCPError(code=UNUSABLE, message=TOO_LARGE)
+            raise NoAnswer(code=UNUSABLE, message=TOO_LARGE)
         clean: dict[str, Any] = self._redactor.clean(raw)
         return clean
 
@@ -127,10 +131,33 @@ class Guarded(Dispatcher[TransportContext]):
 
         return report
 
-    def _clean_error(self, problem: MCPError) -> MCPError:
+    def _told(self, problem: MCPError, method: str, options: CallOptions) -> MCPError:
+        """Our own words as they are, the upstream's without its credentials."""
         error = problem.error
+        ours = _is_of_our_side(error, method, options) if self._of_the_sdk else isinstance(problem, NoAnswer)
+        if not ours:
+            return self._clean_error(error)
+        if error.code == STARTED_ANEW:
+            self.end(error.message)
+        return NoAnswer(code=error.code, message=error.message)
+
+    def _clean_error(self, error: mt.ErrorData) -> MCPError:
         message = self._redactor.text(error.message)[:WORDS_MAX]
         return MCPError(code=error.code, message=message, data=self._redactor.clean(error.data))
+
+
+def _is_of_our_side(error: mt.ErrorData, method: str, options: CallOptions) -> bool:
+    """What a dispatcher of the SDK, or our bounds around its HTTP, say where no answer came. Known by its
+    words: an upstream may use the same code."""
+    match error.code:
+        case mt.CONNECTION_CLOSED:
+            return error.message == "Connection closed" or error.message.startswith("SSE stream ")
+        case mt.REQUEST_TIMEOUT:
+            waited = f"Timed out after {options.get('timeout')}s waiting for {method!r}"
+            return error.message in (waited, f"Request {method!r} timed out")
+        case mt.PARSE_ERROR:
+            return error.message.startswith("Failed to parse ")
+    return error.code in (UNREACHABLE, UNUSABLE, STARTED_ANEW)
 
 
 def _unheard(method: str) -> bool:

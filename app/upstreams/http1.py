@@ -16,10 +16,9 @@ from functools import partial
 from typing import Any
 
 import httpx2
-from mcp.shared.exceptions import MCPError
 
 from app.upstreams.answer import Answer, broke_off
-from app.upstreams.errors import NOT_REACHED, UNREACHABLE
+from app.upstreams.errors import NOT_REACHED, UNREACHABLE, NoAnswer
 
 CONNECT_SECONDS = 10.0
 NEXT_ADDRESS_SECONDS = 0.25
@@ -54,7 +53,7 @@ class Pool:
         self.open: set[Connection] = set()
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Raises MCPError, and ValueError for a header that cannot be sent. A request that was written is
+        """Raises NoAnswer, and ValueError for a header that cannot be sent. A request that was written is
         never written again. Cancelling it closes its connection at once: so the server hears of it."""
         length = b"Content-Length: %d\r\n\r\n" % len(body)
         request = b"".join((self._head, _fields(headers.items()), length, body))
@@ -101,7 +100,7 @@ class Pool:
             async with asyncio.timeout(CONNECT_SECONDS):
                 connection = await self._connected()
         except (OSError, UnicodeError):  # a name that cannot be one, too
-            raise MCPError(code=UNREACHABLE, message=NOT_REACHED) from None
+            raise NoAnswer(code=UNREACHABLE, message=NOT_REACHED) from None
         if self._closed:
             connection.abort()
         return connection

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from app import __version__
 from app.upstreams.credentials import Credentials, credentials
 from app.upstreams.entries import Command, Entry, Python, Url
-from app.upstreams.errors import NOT_ASKED, UNREACHABLE, UNUSABLE, UpstreamDown, in_words
+from app.upstreams.errors import NOT_ASKED, UNREACHABLE, UNUSABLE, NoAnswer, UpstreamDown, in_words
 from app.upstreams.guarded import Guarded
 from app.upstreams.in_process import in_process
 from app.upstreams.listing import MOST, Definition
@@ -137,12 +137,14 @@ async def negotiate(session: ClientSession) -> None:
 
 
 async def discovers(session: ClientSession) -> bool:
-    """Whether it speaks the newest protocol. Raises MCPError where nobody answered at all."""
+    """Whether it speaks the newest protocol. Raises NoAnswer where nobody answered at all."""
     try:
         await session.discover()
-    except MCPError as problem:
+    except NoAnswer as problem:
         if problem.error.code in (UNREACHABLE, UNUSABLE, mt.CONNECTION_CLOSED):
             raise
+        return False
+    except MCPError:
         return False
     except (RuntimeError, ValidationError):
         return False

@@ -18,10 +18,7 @@ def encoded(message: Mapping[str, Any]) -> bytes:
     try:
         return _encode(message).encode()
     except ValueError:
-        raise MCPError(
-            code=mt.INVALID_PARAMS,
-            message="an argument is not JSON: send no NaN, no infinite number and no half of a character",
-        ) from None
+        raise MCPError(code=mt.INVALID_PARAMS, message=NOT_JSON) from None
 
 
 def is_number(value: Any) -> TypeGuard[float]:

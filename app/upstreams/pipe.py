@@ -18,7 +18,7 @@ from mcp.shared.dispatcher import CallOptions, Dispatcher, OnNotify, OnNotifyInt
 from mcp.shared.exceptions import MCPError
 from mcp.shared.transport_context import TransportContext
 
-from app.upstreams.errors import FLOODS, NOT_ASKED
+from app.upstreams.errors import FLOODS, NOT_ASKED, NoAnswer
 from app.upstreams.inflow import Inflow
 from app.upstreams.messages import encoded, is_number
 
@@ -66,7 +66,7 @@ class Pipe(Dispatcher[TransportContext]):
                 return await answer
         except TimeoutError:
             self._cancel(number, options)
-            raise MCPError(code=mt.REQUEST_TIMEOUT, message=f"{method} timed out") from None
+            raise NoAnswer(code=mt.REQUEST_TIMEOUT, message=f"{method} timed out") from None
         except asyncio.CancelledError:
             self._cancel(number, options)
             raise
@@ -151,7 +151,7 @@ class Pipe(Dispatcher[TransportContext]):
             text = str(error.get("message", ""))
             answer.set_exception(MCPError(code=error["code"], message=text, data=error.get("data")))
         else:
-            answer.set_exception(MCPError(code=mt.PARSE_ERROR, message="neither result nor error"))
+            answer.set_exception(NoAnswer(code=mt.PARSE_ERROR, message="neither result nor error"))
         return True
 
     def _progress(self, params: Mapping[str, Any]) -> None:
@@ -192,5 +192,5 @@ class Pipe(Dispatcher[TransportContext]):
             self._writer.write(encoded(message) + b"\n")
 
 
-def _closed() -> MCPError:
-    return MCPError(code=mt.CONNECTION_CLOSED, message="the connection is closed")
+def _closed() -> NoAnswer:
+    return NoAnswer(code=mt.CONNECTION_CLOSED, message="the connection is closed")

@@ -19,7 +19,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.transport_context import TransportContext
 
 from app.upstreams.answer import Answer
-from app.upstreams.errors import UNUSABLE
+from app.upstreams.errors import UNUSABLE, NoAnswer
 from app.upstreams.http1 import Pool
 from app.upstreams.messages import encoded, is_number
 
@@ -42,7 +42,7 @@ class Posts(Dispatcher[TransportContext]):
     ) -> dict[str, Any]:
         options, number = opts or {}, next(self._numbers)
         if self._closed:
-            raise MCPError(code=mt.CONNECTION_CLOSED, message="the connection is closed")
+            raise NoAnswer(code=mt.CONNECTION_CLOSED, message="the connection is closed")
         report = options.get("on_progress")
         if report is not None:
             params = {**(params or {}), "_meta": {**(params or {}).get("_meta", {}), "progressToken": number}}
@@ -55,7 +55,7 @@ class Posts(Dispatcher[TransportContext]):
                     with contextlib.closing(answer):
                         return await self._last_of(answer, number, report)
         except TimeoutError:
-            raise MCPError(code=mt.REQUEST_TIMEOUT, message=f"{method} timed out") from None
+            raise NoAnswer(code=mt.REQUEST_TIMEOUT, message=f"{method} timed out") from None
         return _only_of(answer, number)
 
     async def notify(
@@ -100,7 +100,7 @@ class Posts(Dispatcher[TransportContext]):
                 await report(
                     done, total if is_number(total) else None, words if isinstance(words, str) else None
                 )
-        raise MCPError(code=UNUSABLE, message="its stream ended without an answer")
+        raise NoAnswer(code=UNUSABLE, message="its stream ended without an answer")
 
 
 def _only_of(answer: Answer, number: int) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def _only_of(answer: Answer, number: int) -> dict[str, Any]:
     try:
         message = json.loads(answer.body)
     except (ValueError, RecursionError):
-        raise MCPError(code=mt.PARSE_ERROR, message="not JSON") from None
+        raise NoAnswer(code=mt.PARSE_ERROR, message="not JSON") from None
     return _result(message, number)
 
 
@@ -133,7 +133,7 @@ async def _events(answer: Answer) -> AsyncIterator[dict[str, Any]]:
                 except (ValueError, RecursionError):
                     message = None
                 if not isinstance(message, dict):
-                    raise MCPError(code=mt.PARSE_ERROR, message="not JSON")
+                    raise NoAnswer(code=mt.PARSE_ERROR, message="not JSON")
                 data = []
                 yield message
 
@@ -151,7 +151,7 @@ def _result(message: Any, number: int) -> dict[str, Any]:
         ):
             text = str(error.get("message", ""))
             raise MCPError(code=error["code"], message=text, data=error.get("data"))
-    raise MCPError(code=mt.PARSE_ERROR, message="neither result nor error")
+    raise NoAnswer(code=mt.PARSE_ERROR, message="neither result nor error")
 
 
 def _code_of(status: int) -> int:

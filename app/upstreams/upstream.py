@@ -19,8 +19,8 @@ from app.upstreams import breaker as breakers
 from app.upstreams.apart import Apart
 from app.upstreams.entries import Entry, Python
 from app.upstreams.errors import (
-    UNREACHABLE,
-    UNUSABLE,
+    STARTED_ANEW,
+    NoAnswer,
     UpstreamBroken,
     UpstreamRefused,
     UpstreamTimeout,
@@ -155,25 +155,19 @@ class Upstream:
 
     def _failed(self, link: Link, problem: MCPError) -> AppError:
         name, code = self.entry.name, problem.error.code
-        if code == mt.CONNECTION_CLOSED:
+        if not isinstance(problem, NoAnswer):
+            self.breaker = breakers.answered(self.breaker)
+            return UpstreamRefused(problem.error.message)
+        if code in (mt.CONNECTION_CLOSED, STARTED_ANEW):
             return down(name, link.why() or in_words(problem))
+        why = in_words(problem)
+        self._failure(why)
         if code == mt.REQUEST_TIMEOUT:
-            self._failure("it did not answer in time")
             return UpstreamTimeout(
                 f"The upstream `{name}` did not answer within {self.entry.timeout} seconds. "
                 "Whether it did what it was asked to is not known."
             )
-        if code in (UNREACHABLE, UNUSABLE, mt.PARSE_ERROR):
-            why = "it sends what is not MCP" if code == mt.PARSE_ERROR else problem.error.message
-            self._failure(why)
-            return UpstreamBroken(f"The upstream `{name}` gave no usable answer: {why}.")
-        if (
-            code == mt.INVALID_REQUEST and problem.error.message == "Session terminated"
-        ):  # it was started anew: 404 to our session
-            link.line.end("it was started anew")
-            return down(name, "it was started anew")
-        self.breaker = breakers.answered(self.breaker)
-        return UpstreamRefused(problem.error.message)
+        return UpstreamBroken(f"The upstream `{name}` gave no usable answer: {why}.")
 
     def _failure(self, why: str) -> None:
         self.breaker = breakers.failed(self.breaker, self._clock(), why)

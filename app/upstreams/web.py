@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx2
+import mcp_types as mt
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
@@ -15,10 +16,11 @@ from app import __version__
 from app.upstreams.answer import STREAM_TIMES
 from app.upstreams.credentials import Credentials
 from app.upstreams.entries import Url
-from app.upstreams.errors import BROKE_OFF, NOT_REACHED, TOO_LARGE, UNREACHABLE, WHY, refused
+from app.upstreams.errors import BROKE_OFF, NOT_REACHED, STARTED_ANEW, TOO_LARGE, UNREACHABLE, WHY, refused
 from app.upstreams.http1 import CONNECT_SECONDS, KEPT_MOST, KEPT_SECONDS, Pool
 from app.upstreams.posts import HEADERS, Posts
 
+ANEW = "it was started anew"
 LEAVE_SECONDS = 1.0  # for the DELETE that ends a session
 IDLE_SECONDS = 300.0  # without a word on a stream
 
@@ -88,6 +90,8 @@ class Bounded(httpx2.AsyncBaseTransport):
         if (why := refused(response.status_code)) is not None:
             await response.aclose()
             return _instead(UNREACHABLE, why)
+        if request.method == "POST" and "mcp-session-id" in request.headers:
+            response = await self._with_session(response)
         streaming = response.headers.get("content-type", "").lower().startswith("text/event-stream")
         if request.method == "POST":
             most = self._most * STREAM_TIMES if streaming else self._most
@@ -95,6 +99,24 @@ class Bounded(httpx2.AsyncBaseTransport):
         elif request.method == "GET":
             response.stream = Counted(response.stream, None)  # type: ignore[arg-type]
         return response
+
+    async def _with_session(self, response: httpx2.Response) -> httpx2.Response:
+        """MCP 2025-11-25, transports, session management: 404 to a session asks for a new one. Servers made
+        after the TypeScript SDK's examples say 400 and -32000 instead."""
+        if response.status_code == 404:
+            await response.aclose()
+            return _instead(STARTED_ANEW, ANEW)
+        kind = response.headers.get("content-type", "")
+        if response.status_code != 400 or not kind.startswith("application/json"):
+            return response
+        response.stream = Counted(response.stream, self._most)  # type: ignore[arg-type]
+        try:
+            body = await response.aread()
+        except Cut as cut:
+            return _instead(UNREACHABLE, str(cut))
+        if _code_in(body) == mt.CONNECTION_CLOSED:
+            return _instead(STARTED_ANEW, ANEW)
+        return httpx2.Response(400, headers={"content-type": kind}, content=body)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -131,6 +153,14 @@ def _instead(code: int, message: str) -> httpx2.Response:
     return httpx2.Response(
         502, headers={"content-type": "application/json", WHY: message}, content=json.dumps(error).encode()
     )
+
+
+def _code_in(body: bytes) -> object:
+    """Of a JSON-RPC error."""
+    try:
+        return json.loads(body)["error"]["code"]
+    except (ValueError, RecursionError, LookupError, TypeError):
+        return None
 
 
 def _in_words(problem: httpx2.TransportError) -> str:

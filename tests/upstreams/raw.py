@@ -24,6 +24,7 @@ TOOLS = [
     {"name": "echo", "description": "Says what it was told.", "inputSchema": {"type": "object"}},
     {"name": "seen", "description": "What it knows of us.", "inputSchema": {"type": "object"}},
     {"name": "say", "description": "Says what is in the file.", "inputSchema": {"type": "object"}},
+    {"name": "refuse", "description": "Refuses with a code.", "inputSchema": {"type": "object"}},
 ]
 GARBAGE = b'{"jsonrpc": "2.0", "id": 1, "result": {"con\x00\xff\xfe not at all\n'
 NOISE = b'{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"x"}}\n'
@@ -73,6 +74,9 @@ def answer(folder: Folder, message: dict[str, Any], seen: dict[str, Any]) -> dic
         )
     if method == "tools/list":
         return _result(number, {"tools": folder.tools(), "ttlMs": 0, "cacheScope": "private"}, modern=not old)
+    if method == "tools/call" and message["params"]["name"] == "refuse":
+        error = {"code": message["params"]["arguments"]["code"], "message": "not on Sundays"}
+        return {"jsonrpc": "2.0", "id": number, "error": error}
     if method == "tools/call":
         return _result(number, called(folder, message["params"], seen), modern=not old)
     if method == "ping":

@@ -81,7 +81,7 @@ def test_add_passes_on_what_it_is_told_to_and_no_more(
     program = [sys.executable, "-S", str(RAW), str(place / "raw")]
     words = ("--json", "--env", "RAW_TOKEN", "--cwd", str(place))
     assert run(place, "upstreams", "add", "raw", *words, "--", *program) == 0
-    assert told(capsys)["tools"] == ["raw_echo", "raw_seen", "raw_say"]
+    assert told(capsys)["tools"] == ["raw_echo", "raw_seen", "raw_say", "raw_refuse"]
     text = (place / "upstreams.toml").read_text()
     assert 'env = { RAW_TOKEN = { env = "RAW_TOKEN" } }' in text
     assert "secret-value" not in text

@@ -61,6 +61,15 @@ async def test_a_call_of_a_dead_one_fails_at_once_and_says_why(raw_house: Upstre
     await until(raw_house.echoes)
 
 
+@pytest.mark.parametrize("code", [-32000, -32001, -32095, -32096, -32097, -32700])
+async def test_whatever_code_it_refuses_with_it_is_not_taken_for_silence(
+    raw_house: Upstreamed, code: int
+) -> None:
+    for _ in range(4):
+        assert "not on Sundays" in text_of(await raw_house.call("up_refuse", code=code))
+    assert await raw_house.echoes()
+
+
 def process_of(house: Upstreamed) -> int:
     """The newest process of the raw server."""
     lines = house.raw.read("record").splitlines()

@@ -8,7 +8,7 @@ import pytest
 from mcp.shared.exceptions import MCPError
 
 from app.upstreams.answer import HEAD_MOST, HEADERS_MOST, STREAM_TIMES, Answer
-from app.upstreams.errors import BROKE_OFF, TOO_LARGE
+from app.upstreams.errors import BROKE_OFF, TOO_LARGE, NoAnswer
 
 MOST = 1000
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -134,7 +134,7 @@ async def test_a_connection_that_ends_too_early_is_no_answer(said: bytes) -> Non
     answer = fed(*[said] if said else [])
     answer.end()
     assert not answer.over
-    answer.fail(MCPError(code=0, message=BROKE_OFF))
+    answer.fail(NoAnswer(code=0, message=BROKE_OFF))
     assert await why_not(answer) == BROKE_OFF
 
 
