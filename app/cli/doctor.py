@@ -7,14 +7,14 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from app import settings as app_settings
 from app.cli.database import clock
-from app.cli.policy_files import Usage
+from app.cli.policy_files import Usage, not_seen, tools_known
 from app.cli.tunnel_learned import learned, tunnel_files
 from app.doctor import provisioning, tunnel
 from app.doctor.checks import Check, as_json, examine, in_sum, in_words
@@ -22,9 +22,11 @@ from app.doctor.inside import Machine, inside, settings_invalid, socket_of
 from app.doctor.outside import Outside, outside
 from app.doctor.policy import rules
 from app.doctor.web import from_outside, on_this_machine
+from app.policy.check import Tool
 from app.provision.files import StateUnusable
 from app.settings import Settings, SettingsInvalid
 from app.tunnel.binary import find
+from app.upstreams.entries import UpstreamsInvalid
 
 PROBLEM, USAGE = 1, 2
 
@@ -80,19 +82,26 @@ async def _doctor(args: argparse.Namespace, settings: Settings, env_file: Path) 
     return PROBLEM if any(check.ok is False for check in found) else 0
 
 
-async def _checks(args: argparse.Namespace, settings: Settings, env_file: Path) -> AsyncGenerator[Check]:
-    from app.catalogue import catalogue  # loads the MCP framework
+async def nameable(settings: Settings) -> tuple[Sequence[Tool], Sequence[str]]:
+    """The tools that a policy can name, and what those begin with that nobody knows yet."""
+    try:
+        return await tools_known(settings), not_seen(settings)
+    except UpstreamsInvalid:  # a check of its own says so; until then any name may be one of theirs
+        return await tools_known(None), ("",)
 
+
+async def _checks(args: argparse.Namespace, settings: Settings, env_file: Path) -> AsyncGenerator[Check]:
     files = tunnel_files(settings)
     named_metrics = os.environ.get("TUNNEL_METRICS", "")
     metrics = tunnel.metrics_in(tunnel.processes(), named_metrics, files.token_file)
     search = partial(find, settings.cloudflared_bin, os.environ.get("PATH", ""), settings.data_dir)
-    tools = await catalogue()
+    tools, unseen = await nameable(settings)
     async with from_outside() as web, on_this_machine() as here, on_this_machine(socket_of(settings)) as door:
         machine = Machine(
             env_file=env_file,
             now=clock,
             tools=tools,
+            unseen=unseen,
             web=web,
             here=here,
             door=door,

@@ -35,12 +35,17 @@ def read_named(path: Path) -> Policy:
 
 def known_tools(settings: Settings | None = None) -> tuple[Tool, ...]:
     """The Brain's, and with `settings` those that upstreams have shown so far. Raises UpstreamsInvalid."""
+    return asyncio.run(tools_known(settings))
+
+
+async def tools_known(settings: Settings | None) -> tuple[Tool, ...]:
+    """`known_tools` for a command that has a loop already."""
     from app.catalogue import catalogue  # loads the MCP framework: not for every command
 
     if settings is None:
-        return asyncio.run(catalogue())
+        return await catalogue()
     found = read_upstreams(settings.upstreams_file)
-    own = asyncio.run(catalogue(notes=found.brain))
+    own = await catalogue(notes=found.brain)
     return (*own, *seen_tools(settings.data_dir, found, {tool.name for tool in own}))
 
 

@@ -28,7 +28,8 @@ NEWEST = 200  # records of the audit log that are looked at
 @dataclass(frozen=True)
 class Machine:
     """What the doctor finds here. `web` asks as from outside; `here` on this machine, `door` too, by the
-    socket of the tunnel door. `metrics`: where a cloudflared may say how it is. `folder`: DATA_DIR/tunnel.
+    socket of the tunnel door. `unseen`: what names of tools begin with that nobody knows yet. `metrics`:
+    where a cloudflared may say how it is. `folder`: DATA_DIR/tunnel.
     """
 
     env_file: Path
@@ -41,6 +42,7 @@ class Machine:
     configurations: Sequence[Path] = ()
     metrics: Sequence[str] = ()
     free: Free = free_bytes
+    unseen: Sequence[str] = ()
 
 
 @dataclass
@@ -79,7 +81,8 @@ class Inside:
 
     async def policy(self) -> Verdict:
         on = self.settings.tunnel_door is not None
-        return policy.policy(self.settings.policy_file, self.machine.tools, tunnel=on)
+        tools, unseen = self.machine.tools, self.machine.unseen
+        return policy.policy(self.settings.policy_file, tools, unseen, tunnel=on)
 
     async def cases(self) -> Verdict:
         return policy.cases(self.settings.policy_file, self.machine.tools)

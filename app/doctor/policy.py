@@ -31,8 +31,9 @@ def rules(file: Path) -> tuple[Rule, ...]:
     return found.rules if found else ()
 
 
-def policy(file: Path, tools: Sequence[Tool], *, tunnel: bool) -> Verdict:
-    """`tunnel`: the tunnel door is on, where without rules nobody may call anything."""
+def policy(file: Path, tools: Sequence[Tool], unseen: Sequence[str], *, tunnel: bool) -> Verdict:
+    """`unseen`: beginnings of names of which nobody can say yet what there is. `tunnel`: the tunnel door is
+    on, where without rules nobody may call anything."""
     try:
         found = read(file)
     except PolicyInvalid as invalid:
@@ -44,7 +45,7 @@ def policy(file: Path, tools: Sequence[Tool], *, tunnel: bool) -> Verdict:
             f"{file} has no rule: by the tunnel nobody may call anything" if found else f"there is no {file}",
             f"write a rule for yourself; deploy/policy.example.toml shows how: {file}",
         )
-    findings = check(found, tools)
+    findings = check(found, tools, unseen)
     errors = [f"{finding.place}: {finding.what}" for finding in findings if finding.level == "error"]
     if errors:
         return wrong(f"{file} does not mean what it says", errors[0], *errors[1:])

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from app.simulator import SigningKey
+from tests.house import new_team
 
 from .breakage import Breakage, Breakages
 from .golden_text import same_as_golden
-from .world import POLICY, World, open_world
+from .world import POLICY, Moving, World, open_world, world_of
 
 Keys = tuple[SigningKey, SigningKey, SigningKey]
 breaks: Breakages[World] = Breakages()
@@ -251,20 +252,45 @@ async def test_what_is_broken_is_named_with_its_one_fix(
         assert same_as_golden(f"{breakage.name}.txt", world.as_told(failed))
 
 
+SERVER = """from fastmcp import FastMCP
+mcp = FastMCP("works")
+@mcp.tool
+def look() -> str: return ""
+"""
+WORKS = 'version = 1\n[upstream.works]\npython = "works.py:mcp"\n'
+GONE = '[upstream.gone]\npython = "gone.py:mcp"\n'
+
+
 async def test_an_upstream_that_does_not_answer_is_named(tmp_path: Path, signing_keys: Keys) -> None:
     (tmp_path / "data").mkdir(mode=0o700)
-    works = "from fastmcp import FastMCP\nmcp = FastMCP('works')\n"
-    (tmp_path / "data" / "works.py").write_text(works)
-    text = 'version = 1\n[upstream.works]\npython = "works.py:mcp"\n'
-    (tmp_path / "data" / "upstreams.toml").write_text(text)
+    (tmp_path / "data" / "works.py").write_text(SERVER)
+    (tmp_path / "data" / "upstreams.toml").write_text(WORKS)
     async with open_world(tmp_path, signing_keys[:2]) as world:
         checks = {check.name: check for check in await world.checks()}
         assert (checks["upstreams"].ok, checks["upstreams"].evidence) == (True, "works: all answer")
-    (tmp_path / "data" / "upstreams.toml").write_text(text + '[upstream.gone]\npython = "gone.py:mcp"\n')
+    (tmp_path / "data" / "upstreams.toml").write_text(WORKS + GONE)
     async with open_world(tmp_path, signing_keys[:2]) as world:
         checks = {check.name: check for check in await world.checks()}
         assert (checks["upstreams"].ok, checks["upstreams"].evidence) == (False, "no answer: gone")
         assert "brain upstreams" in checks["upstreams"].fix
+
+
+async def test_a_policy_may_name_tools_of_upstreams_and_of_those_that_were_never_reached(
+    tmp_path: Path, signing_keys: Keys
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    (data / "works.py").write_text(SERVER)
+    (data / "upstreams.toml").write_text(WORKS + GONE)
+    names = '[scopes.theirs]\ntools = ["works_look", "gone_look"]\n'
+    async with world_of(tmp_path, new_team(Moving(), signing_keys[:2]), POLICY + names) as world:
+        check = await world.check("policy")
+        assert check.ok, check
+        assert "gone_look` cannot be checked" in check.lines[0]
+        (data / "upstreams.toml").write_text("broken")
+        assert (await world.check("policy")).ok
+        (data / "upstreams.toml").write_text(WORKS)
+        assert "no tool is named `gone_look`" in (await world.check("policy")).fix
 
 
 async def test_what_rests_on_a_failed_check_is_not_asked_and_says_so(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from app import settings as app_settings
-from app.catalogue import catalogue
+from app.cli.doctor import nameable
 from app.doctor.checks import Check, Question, examine, in_sum, in_words
 from app.doctor.inside import Machine, inside, settings_invalid, socket_of
 from app.doctor.storage import Free, free_bytes
@@ -107,6 +107,9 @@ class World:
     async def checks(self) -> list[Check]:
         return [check async for check in self.asked()]
 
+    async def check(self, name: str) -> Check:
+        return next(check for check in await self.checks() if check.name == name)
+
     async def asked(self, more: More | None = None) -> AsyncIterator[Check]:
         """`more`: questions beside those of this machine, made of the settings and who asks here."""
         env_file = self.folder / "env"
@@ -115,7 +118,7 @@ class World:
         except SettingsInvalid as invalid:
             yield settings_invalid(invalid.problems)
             return
-        tools = await catalogue()
+        tools, unseen = await nameable(settings)
         async with (
             from_outside() as web,
             on_this_machine() as here,
@@ -125,6 +128,7 @@ class World:
                 env_file=env_file,
                 now=self.now,
                 tools=tools,
+                unseen=unseen,
                 web=web,
                 here=here,
                 door=door,
