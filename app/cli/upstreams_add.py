@@ -86,6 +86,8 @@ def ask(settings: Settings, *entries: Entry) -> list[Answer]:
     async def asked() -> list[Answer]:
         return await asyncio.gather(*(_ask_one(settings, entry) for entry in entries))
 
+    # Programs run in it, and it may be the first thing here.
+    settings.upstreams_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _quiet():
         return asyncio.run(asked())
 

@@ -14,6 +14,7 @@ from fastmcp.prompts import Message, Prompt
 from fastmcp.prompts.base import InputRequiredPromptResult, PromptArgument, PromptResult
 from fastmcp.resources import Resource, ResourceContent, ResourceResult, ResourceTemplate
 from fastmcp.resources.base import InputRequiredResourceResult
+from fastmcp.resources.template import match_uri_template
 from fastmcp.server.dependencies import get_context
 from fastmcp.tools import Tool
 from fastmcp.utilities.json_schema import is_object_schema
@@ -118,15 +119,30 @@ class Behind:
         return None if told is None else {PRINCIPAL_META: told}
 
     def _block(self, block: Any) -> Any:
-        """A link to one of its resources leads to where that resource is here."""
         if isinstance(block, mt.ResourceLink):
-            return block.model_copy(update={"uri": self.names.uri(str(block.uri))})
+            return block.model_copy(update={"uri": self._here(str(block.uri))})
+        if isinstance(block, mt.EmbeddedResource):
+            inner = block.resource.model_copy(update={"uri": self._here(str(block.resource.uri))})
+            return block.model_copy(update={"resource": inner})
         return block
 
     def _raw_block(self, block: dict[str, Any]) -> dict[str, Any]:
         if block["type"] == "resource_link":
-            return {**block, "uri": self.names.uri(block["uri"])}
+            return {**block, "uri": self._here(block["uri"])}
+        if block["type"] == "resource":
+            inner = block["resource"]
+            return {**block, "resource": {**inner, "uri": self._here(inner["uri"])}}
         return block
+
+    def _here(self, uri: str) -> str:
+        """Where a resource of its is here. A web page that it does not list as one stays where it is."""
+        if not uri.startswith(("http://", "https://")):
+            return self.names.uri(uri)
+        listing = self.upstream.visible()
+        listed = uri in listing.resources or any(
+            match_uri_template(uri, template) is not None for template in listing.templates
+        )
+        return self.names.uri(uri) if listed else uri
 
 
 class UpstreamTool(Tool):

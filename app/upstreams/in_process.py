@@ -11,14 +11,17 @@ import importlib.util
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import anyio
+import mcp_types as mt
 from fastmcp import FastMCP
 from mcp.server.runner import modern_on_request
 from mcp.shared.direct_dispatcher import DirectDispatcher, create_direct_dispatcher_pair
+from mcp.shared.dispatcher import OnRequest
+from mcp.shared.exceptions import MCPError
 
 from app.mcp_server import lowlevel
 from app.upstreams.credentials import located
@@ -34,7 +37,7 @@ async def in_process(name: str, target: Python, folder: Path) -> AsyncIterator[D
     server = _load(name, located(folder, target.file), target.name)
     async with lowlevel(server) as (low, state), anyio.create_task_group() as tasks:
         ours, theirs = create_direct_dispatcher_pair(raise_handler_exceptions=False)
-        await tasks.start(theirs.run, modern_on_request(low, state), _no_notifications)
+        await tasks.start(theirs.run, _staying(modern_on_request(low, state)), _no_notifications)
         try:
             yield ours
         finally:
@@ -64,12 +67,26 @@ def _load(name: str, file: Path, attribute: str) -> FastMCP:
         raise
     except AttributeError:
         raise UpstreamDown(f"{file.name} has no `{attribute}`") from None
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         log.exception("upstream %s: %s cannot be loaded", name, file)
         raise UpstreamDown(f"{file.name} cannot be loaded: {type(problem).__name__}") from None
     if not isinstance(server, FastMCP):
         raise UpstreamDown(f"`{attribute}` of {file.name} is not a FastMCP server")
     return server
+
+
+def _staying(handler: OnRequest) -> OnRequest:
+    """A tool that calls sys.exit ends its call, not the server."""
+
+    async def handle(context: Any, method: str, params: Mapping[str, Any] | None) -> dict[str, Any]:
+        try:
+            return await handler(context, method, params)
+        except SystemExit:
+            raise MCPError(
+                code=mt.INTERNAL_ERROR, message="It called sys.exit; its call has ended."
+            ) from None
+
+    return handle
 
 
 async def _no_notifications(*_: Any) -> None:

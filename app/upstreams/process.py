@@ -38,6 +38,9 @@ async def process(
 
     Raises UpstreamDown when it cannot be started.
     """
+    cwd = located(folder, command.cwd)
+    if not cwd.is_dir():
+        raise UpstreamDown("the folder that it shall run in (`cwd`) is not there")
     try:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -47,7 +50,7 @@ async def process(
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=dict(given.env),
-            cwd=located(folder, command.cwd),
+            cwd=cwd,
             start_new_session=True,
             limit=most,
         )

@@ -17,10 +17,12 @@ from fastmcp.utilities.types import Image
 from mcp_types import (
     ElicitRequest,
     ElicitRequestFormParams,
+    EmbeddedResource,
     InputRequiredResult,
     PromptReference,
     ResourceLink,
     TextContent,
+    TextResourceContents,
     ToolAnnotations,
 )
 
@@ -99,8 +101,15 @@ async def asks(ctx: Context) -> Any:
 
 @mcp.tool
 async def link() -> ToolResult:
-    """Leads to one of its resources."""
-    return ToolResult(content=[ResourceLink(type="resource_link", uri="data://one", name="one")])
+    """Leads to its resources, and elsewhere."""
+    links = ("data://one", "https://example.com/page", "https://example.com/api/7")
+    held = TextResourceContents(uri="data://one", text="the first", mime_type="text/plain")
+    return ToolResult(
+        content=[
+            *(ResourceLink(type="resource_link", uri=uri, name="one") for uri in links),
+            EmbeddedResource(type="resource", resource=held),
+        ]
+    )
 
 
 @mcp.resource("data://one")
@@ -116,6 +125,11 @@ async def some_bytes() -> bytes:
 @mcp.resource("item://{number}")
 async def item(number: str) -> str:
     return f"item {number}"
+
+
+@mcp.resource("https://example.com/api/{number}")
+async def page(number: str) -> str:
+    return f"page {number}"
 
 
 @mcp.prompt

@@ -92,6 +92,16 @@ def test_add_passes_on_what_it_is_told_to_and_no_more(
     assert stat.S_IMODE(os.stat(place / "upstreams.toml").st_mode) == 0o600
 
 
+def test_add_may_be_the_first_command_of_all(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "env").write_text(f"DATA_DIR={place / 'data'}\n")
+    program = [sys.executable, "-S", str(RAW), str(place / "raw")]
+    assert run(place, "upstreams", "add", "raw", "--", *program) == 0
+    assert "[upstream.raw] added" in capsys.readouterr().out
+    assert stat.S_IMODE((place / "data").stat().st_mode) == 0o700
+    assert run(place, "upstreams", "add", "other", "--cwd", "nowhere", "--", *program) == 2
+    assert "the folder that it shall run in (`cwd`) is not there" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

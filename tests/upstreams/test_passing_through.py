@@ -51,8 +51,10 @@ async def test_everything_comes_through_as_it_was(plain: Upstreamed, mode: str) 
         refused = await client.call_tool("up_fails", raise_on_error=False)
         assert refused.is_error
         assert [block.text for block in refused.content] == ["no", "never"]
-        link = (await client.call_tool("up_link")).content[0]
-        assert str(link.uri) == "data://up/one"
+        *links, held = (await client.call_tool("up_link")).content
+        web = ["https://example.com/page", "https://up/example.com/api/7"]  # no resource of its, and one
+        assert [str(link.uri) for link in links] == ["data://up/one", *web]
+        assert str(held.resource.uri) == "data://up/one"
         for uri, text in (("data://up/one", "the first"), ("item://up/7", "item 7")):
             assert (await client.read_resource(uri))[0].text == text
         assert (await client.read_resource("data://up/bytes"))[0].blob == "AAE="

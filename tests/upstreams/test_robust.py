@@ -61,6 +61,40 @@ async def test_a_call_of_a_dead_one_fails_at_once_and_says_why(raw_house: Upstre
     await until(raw_house.echoes)
 
 
+LEAVING = """
+import sys
+from fastmcp import FastMCP
+mcp = FastMCP("leaving")
+
+@mcp.tool
+def at_once() -> str:
+    sys.exit(3)
+
+@mcp.tool
+async def later() -> str:
+    sys.exit("bye")
+
+@mcp.tool
+def echo(text: str) -> str:
+    return text
+"""
+
+
+async def test_a_file_of_the_operator_that_calls_sys_exit_ends_its_call_and_not_the_server(
+    tmp_path: Path, clock: Clock, team: Team
+) -> None:
+    (tmp_path / "leaving.py").write_text(LEAVING)
+    (tmp_path / "gone.py").write_text("import sys\nsys.exit(1)\n")
+    files = {"up": "leaving.py:mcp", "gone": "gone.py:mcp"}
+    text = "version = 1\n" + "".join(f'[upstream.{name}]\npython = "{to}"\n' for name, to in files.items())
+    async with upstreamed(tmp_path, clock, team, lambda *_: text) as house:
+        for tool in ("up_at_once", "up_later"):
+            answer = await house.call(tool)
+            assert answer["result"]["isError"]
+            assert "sys.exit" in text_of(answer)
+        assert await house.echoes()
+
+
 @pytest.mark.parametrize("code", [-32000, -32001, -32095, -32096, -32097, -32700])
 async def test_whatever_code_it_refuses_with_it_is_not_taken_for_silence(
     raw_house: Upstreamed, code: int
