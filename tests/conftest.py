@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,6 +9,14 @@ import pytest
 from app.simulator import SigningKey, Team
 
 from .house import Clock, TestHouse, in_one_task, new_team, open_house
+
+_ENVIRON = dict(os.environ)
+
+
+@pytest.fixture(autouse=True)
+def environ_of_the_start() -> None:
+    """A server in this process forgets the variables of its settings; the next test has them again."""
+    os.environ.update(_ENVIRON)
 
 
 @pytest.fixture(scope="session")
