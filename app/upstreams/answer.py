@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import httptools
 
-from app.upstreams.errors import BROKE_OFF, TOO_LARGE, UNREACHABLE, UNUSABLE, NoAnswer, refused
+from app.upstreams.errors import BROKE_OFF, OVERSIZE, TOO_LARGE, UNREACHABLE, UNUSABLE, NoAnswer, refused
 
 STREAM_TIMES = 16  # a stream of progress and one answer may be so many times as large as an answer
 HEAD_MOST = 64 * 1024  # bytes that come without one of the body among them
@@ -141,7 +141,7 @@ class Answer:
         self._dry = 0
         self._left -= len(data)
         if self._left < 0:
-            raise _too_large()
+            raise _too_large(OVERSIZE)
         self.body += data
 
     def on_message_complete(self) -> None:
@@ -153,5 +153,5 @@ def broke_off() -> NoAnswer:
     return NoAnswer(code=UNREACHABLE, message=BROKE_OFF)
 
 
-def _too_large() -> NoAnswer:
-    return NoAnswer(code=UNUSABLE, message=TOO_LARGE)
+def _too_large(code: int = UNUSABLE) -> NoAnswer:
+    return NoAnswer(code=code, message=TOO_LARGE)

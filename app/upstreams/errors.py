@@ -16,6 +16,7 @@ log = logging.getLogger("brain.upstreams")
 UNREACHABLE = -32097
 UNUSABLE = -32096
 STARTED_ANEW = -32095
+OVERSIZE = -32094
 FLOODS = "it floods us with messages"
 NOT_REACHED = "it cannot be reached"
 BROKE_OFF = "the connection broke off"
@@ -83,6 +84,14 @@ def refused(status: int) -> str | None:
     if status >= 500 or status == 429:
         return f"it answers HTTP {status}"
     return None
+
+
+def oversize(name: str, most: int) -> UpstreamBroken:
+    allowed = f"`max_result_kb` is {most // 1024}"
+    return UpstreamBroken(
+        f"The upstream `{name}` sent a larger answer than its entry allows ({allowed}). "
+        "Ask it for less at once."
+    )
 
 
 def busy(name: str) -> UpstreamBusy:

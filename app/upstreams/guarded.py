@@ -17,7 +17,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.transport_context import TransportContext
 
-from app.upstreams.errors import FLOODS, STARTED_ANEW, TOO_LARGE, UNREACHABLE, UNUSABLE, NoAnswer
+from app.upstreams.errors import FLOODS, OVERSIZE, STARTED_ANEW, TOO_LARGE, UNREACHABLE, UNUSABLE, NoAnswer
 from app.upstreams.inflow import Inflow
 from app.upstreams.redaction import Redactor
 
@@ -81,7 +81,7 @@ class Guarded(Dispatcher[TransportContext]):
         finally:
             self._reports.pop(token, None)
         if self._most is not None and _weight(raw, self._most) < 0:
-            raise NoAnswer(code=UNUSABLE, message=TOO_LARGE)
+            raise NoAnswer(code=OVERSIZE, message=TOO_LARGE)
         clean: dict[str, Any] = self._redactor.clean(raw)
         return clean
 
@@ -137,6 +137,8 @@ class Guarded(Dispatcher[TransportContext]):
         ours = _is_of_our_side(error, method, options) if self._of_the_sdk else isinstance(problem, NoAnswer)
         if not ours:
             return self._clean_error(error)
+        if error.message.endswith(TOO_LARGE):  # the SDK says where it met it
+            return NoAnswer(code=OVERSIZE, message=TOO_LARGE)
         if error.code == STARTED_ANEW:
             self.end(error.message)
         return NoAnswer(code=error.code, message=error.message)

@@ -67,7 +67,7 @@ def _load(name: str, file: Path, attribute: str) -> FastMCP:
         raise
     except AttributeError:
         raise UpstreamDown(f"{file.name} has no `{attribute}`") from None
-    except (Exception, SystemExit) as problem:
+    except (Exception, SystemExit, KeyboardInterrupt) as problem:
         log.exception("upstream %s: %s cannot be loaded", name, file)
         raise UpstreamDown(f"{file.name} cannot be loaded: {type(problem).__name__}") from None
     if not isinstance(server, FastMCP):
@@ -81,7 +81,7 @@ def _staying(handler: OnRequest) -> OnRequest:
     async def handle(context: Any, method: str, params: Mapping[str, Any] | None) -> dict[str, Any]:
         try:
             return await handler(context, method, params)
-        except SystemExit:
+        except (SystemExit, KeyboardInterrupt):
             raise MCPError(
                 code=mt.INTERNAL_ERROR, message="It called sys.exit; its call has ended."
             ) from None

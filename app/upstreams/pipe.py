@@ -18,9 +18,10 @@ from mcp.shared.dispatcher import CallOptions, Dispatcher, OnNotify, OnNotifyInt
 from mcp.shared.exceptions import MCPError
 from mcp.shared.transport_context import TransportContext
 
-from app.upstreams.errors import FLOODS, NOT_ASKED, NoAnswer
+from app.upstreams.errors import FLOODS, NOT_ASKED, OVERSIZE, TOO_LARGE, NoAnswer
 from app.upstreams.inflow import Inflow
 from app.upstreams.messages import encoded, is_number
+from app.upstreams.oversize import read_away
 
 log = logging.getLogger("brain.upstreams")
 
@@ -28,7 +29,8 @@ FULL = 256 * 1024  # bytes that wait to be read by the process before we wait to
 
 
 class Pipe(Dispatcher[TransportContext]):
-    """`gone` says how the process ended, once its output has. `why`: how this ended, once it has."""
+    """`most`: bytes of one message, and the reader's limit. `gone` says how the process ended, once its
+    output has. `why`: how this ended, once it has."""
 
     def __init__(
         self,
@@ -36,10 +38,12 @@ class Pipe(Dispatcher[TransportContext]):
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         *,
+        most: int,
         clock: Callable[[], float],
         gone: Callable[[], Awaitable[str]],
     ) -> None:
         self._name, self._reader, self._writer, self._clock, self._gone = name, reader, writer, clock, gone
+        self._most = most
         self._numbers = count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._reports: dict[int, ProgressFnT] = {}
@@ -106,8 +110,8 @@ class Pipe(Dispatcher[TransportContext]):
             line = await self._reader.readuntil(b"\n")
         except asyncio.IncompleteReadError:
             return await self._gone()
-        except asyncio.LimitOverrunError:
-            return "it sent a larger message than its entry allows"
+        except asyncio.LimitOverrunError as larger:
+            return await self._read_away(larger.consumed)
         try:
             said = json.loads(line)
         except (ValueError, RecursionError):
@@ -119,6 +123,19 @@ class Pipe(Dispatcher[TransportContext]):
             if self._inflow.overflows(self._clock()):
                 return FLOODS
         return ""
+
+    async def _read_away(self, known: int) -> str:
+        """Of a line that is too large; one that does not end is the end of the connection."""
+        try:
+            number = await read_away(self._reader, known, self._most)
+        except asyncio.IncompleteReadError:
+            return await self._gone()
+        except asyncio.LimitOverrunError:
+            return "it sent a message without an end"
+        answer = None if number is None else self._waiting.get(number)
+        if answer is not None and not answer.done():
+            answer.set_exception(NoAnswer(code=OVERSIZE, message=TOO_LARGE))
+        return FLOODS if self._inflow.overflows(self._clock()) else ""
 
     def _take(self, message: Any, told: OnNotifyIntercept) -> bool:
         """Whether it was asked for."""

@@ -58,7 +58,7 @@ async def process(
         raise UpstreamDown(f"its program cannot be started: {problem.strerror}") from None
     stdin = cast(asyncio.StreamWriter, child.stdin)
     stdout, stderr = cast(asyncio.StreamReader, child.stdout), cast(asyncio.StreamReader, child.stderr)
-    pipe = Pipe(name, stdout, stdin, clock=clock, gone=lambda: _exit(child))
+    pipe = Pipe(name, stdout, stdin, most=most, clock=clock, gone=lambda: _exit(child))
     logging_it = asyncio.create_task(_log(name, stderr, Redactor(given.secrets), clock))
     try:
         yield pipe

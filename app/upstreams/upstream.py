@@ -19,6 +19,7 @@ from app.upstreams import breaker as breakers
 from app.upstreams.apart import Apart
 from app.upstreams.entries import Entry, Python
 from app.upstreams.errors import (
+    OVERSIZE,
     STARTED_ANEW,
     NoAnswer,
     UpstreamBroken,
@@ -27,6 +28,7 @@ from app.upstreams.errors import (
     busy,
     down,
     in_words,
+    oversize,
     why_of,
 )
 from app.upstreams.guarded import with_headers
@@ -160,6 +162,9 @@ class Upstream:
             return UpstreamRefused(problem.error.message)
         if code in (mt.CONNECTION_CLOSED, STARTED_ANEW):
             return down(name, link.why() or in_words(problem))
+        if code == OVERSIZE:
+            self.breaker = breakers.answered(self.breaker)
+            return oversize(name, self.entry.max_result)
         why = in_words(problem)
         self._failure(why)
         if code == mt.REQUEST_TIMEOUT:

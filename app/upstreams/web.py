@@ -25,8 +25,9 @@ LEAVE_SECONDS = 1.0  # for the DELETE that ends a session
 IDLE_SECONDS = 300.0  # without a word on a stream
 
 
-class Cut(httpx2.StreamError):
-    """A body that broke off, or that we stopped reading."""
+class Cut(httpx2.StreamError, httpx2.SSEError):
+    """A body that broke off, or that we stopped reading. The SDK tells the one of a body, the other of a
+    stream, in its words."""
 
 
 @contextlib.contextmanager
@@ -129,15 +130,18 @@ class Counted(httpx2.AsyncByteStream):
         self._inner, self._most = inner, most
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        seen = 0
-        try:
-            async for chunk in self._inner:
-                seen += len(chunk)
-                if self._most is not None and seen > self._most:
-                    raise Cut(TOO_LARGE)
-                yield chunk
-        except httpx2.TransportError as problem:
-            raise Cut(_in_words(problem)) from None
+        seen, chunks = 0, aiter(self._inner)
+        while True:
+            try:
+                chunk = await anext(chunks, None)
+            except httpx2.TransportError as problem:
+                raise Cut(_in_words(problem)) from None
+            if chunk is None:
+                return
+            seen += len(chunk)
+            if self._most is not None and seen > self._most:
+                raise Cut(TOO_LARGE)
+            yield chunk
 
     async def aclose(self) -> None:
         await self._inner.aclose()

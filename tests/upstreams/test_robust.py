@@ -95,6 +95,20 @@ async def test_a_file_of_the_operator_that_calls_sys_exit_ends_its_call_and_not_
         assert await house.echoes()
 
 
+@pytest.mark.parametrize("mode", ["", "legacy"])
+async def test_an_answer_that_is_too_large_is_the_matter_of_its_caller_alone(
+    raw_house: Upstreamed, mode: str
+) -> None:
+    raw_house.mode(mode)
+    assert await raw_house.echoes()
+    (raw_house.raw.path / "say").write_text("x" * 6_000_000)
+    for _ in range(5):
+        too_large, echoed = await asyncio.gather(raw_house.call("up_say"), raw_house.echoes())
+        assert "a larger answer than its entry allows (`max_result_kb` is 4096)" in text_of(too_large)
+        assert echoed
+    assert raw_house.raw.read("record").count('"started"') <= 1
+
+
 @pytest.mark.parametrize("code", [-32000, -32001, -32095, -32096, -32097, -32700])
 async def test_whatever_code_it_refuses_with_it_is_not_taken_for_silence(
     raw_house: Upstreamed, code: int

@@ -12,7 +12,7 @@ import mcp_types as mt
 import pytest
 from mcp.shared.exceptions import MCPError
 
-from app.upstreams.errors import TOO_LARGE, UNREACHABLE, UNUSABLE
+from app.upstreams.errors import OVERSIZE, TOO_LARGE, UNREACHABLE, UNUSABLE
 from app.upstreams.http1 import Pool
 from app.upstreams.posts import HEADERS, Posts
 
@@ -71,7 +71,7 @@ REFUSED = {
     "forbidden": (sized(b"{}", 403), UNREACHABLE, "it refuses our credential (HTTP 403)"),
     "too often": (sized(b"{}", 429), UNREACHABLE, "it answers HTTP 429"),
     "broken": (sized(b"{}", 500), UNREACHABLE, "it answers HTTP 500"),
-    "too large": (sized(b" " * (MOST + 1)), UNUSABLE, TOO_LARGE),
+    "too large": (sized(b" " * (MOST + 1)), OVERSIZE, TOO_LARGE),
     "a stream without an answer": (
         STREAM + chunks(event(PROGRESS), 10) + b"0\r\n\r\n",
         UNUSABLE,
