@@ -49,6 +49,8 @@ _PERMISSIONS = (
     (r"/zones", "Zone → Zone"),
 )
 _INVALID_TOKEN = frozenset({1000, 6003, 6111})
+_UNAUTHORIZED = 9109  # both of a token that nobody knows, and of one that lacks a permission
+_SENDABLE = re.compile("[!-~]+")  # in a header, behind `Bearer `
 
 
 class CloudflareRefused(AppError):
@@ -70,6 +72,19 @@ class PermissionMissing(CloudflareRefused):
         self.permissions = permissions
         names = "\n".join(f"- {permission}" for permission in permissions)
         super().__init__(f"The API token lacks:\n{names}\nAdd that at {TOKENS_PAGE} and run this again.")
+
+
+class TokenRefused(CloudflareRefused):
+    """It is no token that Cloudflare knows."""
+
+    code = "token_refused"
+
+    def __init__(self, *, api_status: int = 0, api_code: int = 0) -> None:
+        super().__init__(
+            f"Cloudflare does not know the API token (CLOUDFLARE_API_TOKEN). Create one at {TOKENS_PAGE}.",
+            api_status=api_status,
+            api_code=api_code,
+        )
 
 
 class Unanswered(AppError):
@@ -206,7 +221,9 @@ async def cloudflare(
     patience: float = PATIENCE,
     retries: int = RETRIES,
 ) -> AsyncIterator[Cloudflare]:
-    """`base`: another than Cloudflare's own. The account may become known later."""
+    """`base`: another than Cloudflare's own. The account may become known later. Raises TokenRefused."""
+    if not _SENDABLE.fullmatch(token):
+        raise TokenRefused
     # No proxy stands between this machine and itself.
     direct = is_loopback(urlsplit(base).hostname or "")
     http = DefaultAsyncHttpxClient(trust_env=not direct)
@@ -233,12 +250,9 @@ def _refusal(method: str, path: str, refused: APIStatusError) -> CloudflareRefus
     errors = refused.body.get("errors") if isinstance(refused.body, dict) else None
     first = errors[0] if errors else {}
     code, message = int(first.get("code") or 0), str(first.get("message") or "no reason given")
-    if code in _INVALID_TOKEN:
-        return CloudflareRefused(
-            f"Cloudflare does not know the API token (CLOUDFLARE_API_TOKEN). Create one at {TOKENS_PAGE}.",
-            api_status=refused.status_code,
-            api_code=code,
-        )
+    unknown = code == _UNAUTHORIZED and message.lower().startswith("invalid access token")
+    if unknown or code in _INVALID_TOKEN:
+        return TokenRefused(api_status=refused.status_code, api_code=code)
     if refused.status_code in (401, 403) and (permission := permission_of(method, path)):
         return PermissionMissing(permission)
     return CloudflareRefused(

@@ -7,6 +7,8 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
+
 from app.simulator.api import Fault
 from tests.cli.brain import COMMAND, Ran, brain, environ, free_port
 
@@ -87,6 +89,15 @@ async def test_what_is_missing_is_named_and_nobody_is_asked(desk: Desk, tmp_path
     odd = await ask(desk, tmp_path, "plan", "--hostname", "no", BASE_URL="")
     assert odd.code == 2
     assert not desk.run.writes()
+
+
+@pytest.mark.parametrize("token", ["a" * 40, "two words", "\N{EN DASH}"])
+async def test_a_token_that_cloudflare_does_not_know_is_told_as_that(
+    desk: Desk, tmp_path: Path, token: str
+) -> None:
+    ran = await ask(desk, tmp_path, "plan", CLOUDFLARE_API_TOKEN=token)
+    assert ran.code == 2
+    assert ran.err.startswith("brain: Cloudflare does not know the API token (CLOUDFLARE_API_TOKEN). Create")
 
 
 async def test_the_server_is_told_what_it_must_accept_unless_it_knows(desk: Desk, tmp_path: Path) -> None:

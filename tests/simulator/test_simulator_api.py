@@ -107,6 +107,7 @@ async def test_to_read_a_tunnels_token_takes_the_permission_to_edit(api: Caller)
 async def test_who_is_nobody_is_told_so(api: Caller) -> None:
     api.token = "unknown"
     assert await api.refused("GET", "/access/policies") == (401, 1000)
+    assert await api.refused("GET", "/zones") == (403, 9109)
     other = f"/accounts/{'0' * 32}/access/policies"
     api.token = api.run.account.issue(ApiToken())
     assert await api.refused("GET", other) == (403, 9109)

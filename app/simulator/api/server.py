@@ -188,6 +188,8 @@ def _token(account: Account, request: Request) -> ApiToken:
     if scheme.lower() != "bearer" or not value:
         raise Refused(400, 6003, "Invalid request headers")
     token = account.tokens.get(value)
+    if token is None and request.url.path.endswith("/zones"):
+        raise Refused(403, 9109, "Invalid access token")
     if token is None:
         raise Refused(401, 1000, "Invalid API Token")
     if token.status != "active":
