@@ -205,19 +205,32 @@ def intent_of(settings: Settings, hostname: str | None = None) -> Intent:
 
 def hostname_of(settings: Settings, asked: str | None) -> str:
     """Raises Usage: nobody is asked for it."""
-    base = app_settings.base(settings)
-    public = (base.hostname or "") if base.scheme == "https" else ""
-    kept = tunnel_files(settings).state()
-    said = asked or public or (kept.hostname if kept else "")
+    said = asked or known_hostname(settings)
     if not said:
         raise Usage("Which public name shall it have? Say --hostname brain.example.com, or set BASE_URL.")
-    # Before it is made lower case: there are letters that become ASCII by that.
-    if not _HOSTNAME.fullmatch(said):
-        raise Usage(f"--hostname {said}: must be a name like brain.example.com.")
-    host = said.lower()
+    if problem := wrong_with_hostname(said):
+        raise Usage(f"--hostname {said}: {problem}")
+    host, public = said.lower(), _public(settings)
     if public and host != public:
         raise Usage(f"BASE_URL says {public}, --hostname {host}: the tunnel door answers to one name only.")
     return host
+
+
+def known_hostname(settings: Settings) -> str:
+    """What BASE_URL says, or else what is exposed from here; empty without either."""
+    kept = tunnel_files(settings).state()
+    return _public(settings) or (kept.hostname if kept else "")
+
+
+def wrong_with_hostname(said: str) -> str:
+    """A sentence, or an empty text."""
+    # Before it is made lower case: there are letters that become ASCII by that.
+    return "" if _HOSTNAME.fullmatch(said) else "must be a name like brain.example.com."
+
+
+def _public(settings: Settings) -> str:
+    base = app_settings.base(settings)
+    return (base.hostname or "") if base.scheme == "https" else ""
 
 
 def _rules(settings: Settings) -> tuple[Rule, ...]:

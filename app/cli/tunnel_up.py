@@ -9,8 +9,8 @@ import getpass
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,17 @@ from app.cli.database import clock, put_on_record
 from app.cli.duration import seconds
 from app.cli.policy_files import Usage
 from app.cli.tunnel_learned import learned, tunnel_files
-from app.cli.tunnel_provision import PERMISSIONS, hostname_of, intent_of
+from app.cli.tunnel_provision import PERMISSIONS, hostname_of, intent_of, known_hostname, wrong_with_hostname
 from app.opening import Opening, up
 from app.policy.starting import is_email, policy_for
 from app.provision.acting import NotSettled
 from app.provision.apply import look
-from app.provision.cloudflare import TOKENS_PAGE, Cloudflare, Unanswered, cloudflare
+from app.provision.cloudflare import TOKENS_PAGE, Cloudflare, TokenRefused, Unanswered, cloudflare
 from app.settings import Settings
 from app.settings.env_file import amend
 from app.tunnel.proof import NotClosed, NotReachable
 
+TOKEN = "CLOUDFLARE_API_TOKEN"  # noqa: S105 - the name of it
 # What is wrong out there, or was for a while; all else is a matter of what this was started with.
 PROBLEMS = (NotClosed, NotReachable, NotSettled, Unanswered)
 
@@ -73,8 +74,7 @@ def run_up(args: argparse.Namespace, settings: Settings) -> int:
     told = "LOG_LEVEL" in os.environ or settings.log_level != "info"
     configure(settings.log_level if told else "warning", settings.log_format)
     with _without_questions_on_a_script():
-        answers = asked(args, settings)
-    asyncio.run(_check(answers, settings))
+        answers = _checked(asked(args, settings), settings)
     _keep(answers, settings, env_file)
     settings = app_settings.read({**os.environ, **answers.typed}, env_file, team_comes_later=True)
     cloudflared = tunnel_binary.ensured(settings)
@@ -91,18 +91,30 @@ def run_up(args: argparse.Namespace, settings: Settings) -> int:
 def asked(args: argparse.Namespace, settings: Settings) -> Answers:
     """Raises Usage with the option to give, where nobody can be asked."""
     typed: dict[str, str] = {}
-    try:
-        hostname = hostname_of(settings, args.hostname)
-    except Usage:
-        if args.hostname or not sys.stdin.isatty():
-            raise
-        hostname = hostname_of(settings, input("Public name, like brain.example.com: ").strip())
+    said = args.hostname or known_hostname(settings)
+    if not said and sys.stdin.isatty():
+        said = _answer("public name", "Public name, like brain.example.com: ", wrong_with_hostname)
+    hostname = hostname_of(settings, said)
     if not settings.base_url.startswith("https:"):
         typed["BASE_URL"] = f"https://{hostname}"
     token = settings.cloudflare_api_token or _token()
     if not settings.cloudflare_api_token:
-        typed["CLOUDFLARE_API_TOKEN"] = token
+        typed[TOKEN] = token
     return Answers(hostname, token, _owner(args.owner, settings), typed)
+
+
+def _answer(
+    what: str, question: str, wrong_with: Callable[[str], str], ask: Callable[[str], str] = input
+) -> str:
+    """Asks a person until nothing is wrong with the answer: the other answers need not be given again."""
+    while True:
+        said = ask(question).strip()
+        if not said:
+            print(f"brain: The {what} is empty.", file=sys.stderr)
+        elif problem := wrong_with(said):
+            print(f"brain: {said}: {problem}", file=sys.stderr)
+        else:
+            return said
 
 
 def _owner(said: str | None, settings: Settings) -> str | None:
@@ -115,19 +127,28 @@ def _owner(said: str | None, settings: Settings) -> str | None:
             raise Usage(
                 f"There is no policy yet ({settings.policy_file}). Say --owner EMAIL: who may do everything."
             )
-        said = input("Your e-mail address, as you log in with it at Cloudflare Access: ").strip()
-    if not is_email(said):
-        raise Usage(f"--owner {said}: must be an e-mail address.")
+        question = "Your e-mail address, as you log in with it at Cloudflare Access: "
+        return _answer("e-mail address", question, _wrong_with_owner).lower()
+    if problem := _wrong_with_owner(said):
+        raise Usage(f"--owner {said}: {problem}")
     return said.lower()
+
+
+def _wrong_with_owner(said: str) -> str:
+    return "" if is_email(said) else "must be an e-mail address."
 
 
 def _token() -> str:
     lines = "\n".join(f"- {permission}" for permission in PERMISSIONS)
     need = f"Create an API token at {TOKENS_PAGE} with these permissions:\n{lines}"
     if not sys.stdin.isatty():
-        raise Usage(f"CLOUDFLARE_API_TOKEN is missing. {need}\nThen set it in .env or the environment.")
+        raise Usage(f"{TOKEN} is missing. {need}\nThen set it in .env or the environment.")
     print(need)
-    return getpass.getpass("API token (not shown): ").strip()
+    return _typed_token()
+
+
+def _typed_token() -> str:
+    return _answer("API token", "API token (not shown): ", lambda _: "", getpass.getpass)
 
 
 @contextlib.contextmanager
@@ -135,7 +156,22 @@ def _without_questions_on_a_script() -> Iterator[None]:
     try:
         yield
     except EOFError:
-        raise Usage("No answer. Say it with --hostname, --owner and CLOUDFLARE_API_TOKEN.") from None
+        raise Usage(f"No answer. Say it with --hostname, --owner and {TOKEN}.") from None
+
+
+def _checked(answers: Answers, settings: Settings) -> Answers:
+    """The same, with a token that Cloudflare takes: one that was typed and is refused is asked for again."""
+    while True:
+        try:
+            asyncio.run(_check(answers, settings))
+        except TokenRefused as refused:
+            if TOKEN not in answers.typed:
+                raise
+            print(f"brain: {refused.public}", file=sys.stderr)
+            token = _typed_token()
+            answers = replace(answers, api_token=token, typed={**answers.typed, TOKEN: token})
+        else:
+            return answers
 
 
 async def _check(answers: Answers, settings: Settings) -> None:
