@@ -21,6 +21,7 @@ from app import server
 from app.closing import alone, end, said_of_the_end, telling, undo
 from app.doors.sockets import listen
 from app.errors import AppError
+from app.kept_open import until, wait_out
 from app.provision import apply as provision
 from app.provision.apply import Applied
 from app.provision.cloudflare import Cloudflare
@@ -150,8 +151,8 @@ async def _step_by_step(
     )
     await _meanwhile(proof, opening.stop, serving, running)
     say(f"{opening.url} refuses every stranger, too.")
-    say(welcome(opening.url, intent))
-    await _meanwhile(_over(opening.ttl), opening.stop, serving, running)
+    say(welcome(opening.url, intent, until(opening.ttl, opening.now()) if opening.ttl else ""))
+    await _meanwhile(_over(opening), opening.stop, serving, running)
 
 
 def _strangers(opening: Opening, state: State) -> tuple[Attempt, ...]:
@@ -233,11 +234,11 @@ def _heard(say: Say, ours: set[str], connection: Connection) -> None:
     say(connection.sentence)
 
 
-async def _over(ttl: float | None) -> None:
-    if ttl is None:
+async def _over(opening: Opening) -> None:
+    if opening.ttl is None:
         await asyncio.Event().wait()
     else:
-        await asyncio.sleep(ttl)
+        await wait_out(opening.ttl, opening.now)
 
 
 def _launch(opening: Opening, state: State) -> Launch:

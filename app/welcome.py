@@ -10,8 +10,10 @@ from app.policy.rules import Rule
 from app.provision.wanted import Intent
 
 
-def welcome(url: str, intent: Intent) -> str:
-    lines = ["", f"OPEN: {url}/mcp", "", "Who may enter:", *(f"  {line}" for line in _who(intent.rules)), ""]
+def welcome(url: str, intent: Intent, until: str = "") -> str:
+    """`until`: when it ends by itself."""
+    lines = ["", f"OPEN: {url}/mcp {until}".rstrip(), ""]
+    lines += ["Who may enter:", *(f"  {line}" for line in _who(intent.rules)), ""]
     for snippet in tunnel_snippets(url, oauth=intent.topology == "oauth"):
         lines += [f"{snippet.client} ({snippet.where})", indent(snippet.text, "    "), ""]
     lines += ["Ctrl-C ends it. `brain tunnel down` takes it away at Cloudflare, too."]

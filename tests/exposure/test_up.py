@@ -141,9 +141,10 @@ async def test_a_good_assertion_opens_neither_the_lan_door_nor_another_name(inte
 
 
 @needs_cloudflared
-async def test_after_its_time_nothing_is_left(internet: World) -> None:
-    async with up(internet, *FIRST, "--ttl", "1s") as running:
-        await running.said(f"OPEN: {URL}")
+async def test_after_its_time_which_is_said_nothing_is_left(internet: World) -> None:
+    async with up(internet, *FIRST, "--ttl", "1s", TZ="Asia/Kolkata") as running:
+        await running.said(f"OPEN: {URL} until 20")
+        assert running.text.endswith(" IST (1s)\n")
         assert await running.ended() == 0
     assert "The time is over." in running.text
     assert await internet.left_at_cloudflare() == []
