@@ -151,7 +151,8 @@ async def _step_by_step(
     )
     await _meanwhile(proof, opening.stop, serving, running)
     say(f"{opening.url} refuses every stranger, too.")
-    say(welcome(opening.url, intent, until(opening.ttl, opening.now()) if opening.ttl else ""))
+    now = opening.now()
+    say(welcome(opening.url, intent, applied.found, now, until(opening.ttl, now) if opening.ttl else ""))
     await _meanwhile(_over(opening), opening.stop, serving, running)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from math import inf
 from typing import Any
 
 from app.policy.rules import Rule
@@ -59,6 +61,35 @@ def open_to_everyone(hostname: str) -> AccessPolicy:
     """For paths that programs reach with a token of the inner OAuth server."""
     name = marked("Open for programs", hostname)
     return AccessPolicy(name, _fields("bypass", [{"everyone": {}}]), "")
+
+
+def service_token(id: str, found: Found) -> Wire | None:
+    """The one of this client id, ours or not."""
+    return next((token for token in found.all("service-token") if token["client_id"] == id), None)
+
+
+def is_let_in_as(group: str, found: Found) -> bool:
+    """Whether Access can be told of the group: nobody comes in by another."""
+    return bool(_group(group, found))
+
+
+def stays_out(id: str, found: Found, topology: Topology, now: float) -> str:
+    """Why what a rule names as a service token cannot come in, or an empty text."""
+    of_access = id.endswith(CLIENT_ID_END)
+    if topology == "oauth":
+        return "Access is not asked on the way to /mcp in topology oauth" if of_access else ""
+    if not of_access:
+        return "a client of the inner OAuth server, which is off"
+    token = service_token(id, found)
+    if token is None:
+        return "Cloudflare has none of this client id"
+    return "it has ended" if seconds_left(token, now) <= 0 else ""
+
+
+def seconds_left(token: Wire, now: float) -> float:
+    """Of a service token; 0 or less: it has ended."""
+    end = token.get("expires_at")
+    return datetime.fromisoformat(str(end)).timestamp() - now if end else inf
 
 
 def _fields(decision: str, include: list[Wire]) -> Mapping[str, Any]:
@@ -128,11 +159,11 @@ def _services(rule: Rule, found: Found, topology: Topology, notes: list[str]) ->
             "topology oauth. Use `brain oauth add` for machines there."
         )
         return []
-    known = {token["client_id"]: token["id"] for token in found.all("service-token")}
+    known = {id: token for id in ids if (token := service_token(id, found))}
     for id in ids:
         if id not in known:
             notes.append(
                 f"Rule {rule.name}: this account has no service token {id}, or the API token may not see "
                 "it. Correct the policy, or create one: brain tunnel service-token create NAME."
             )
-    return [{"service_token": {"token_id": known[id]}} for id in ids if id in known]
+    return [{"service_token": {"token_id": token["id"]}} for token in known.values()]

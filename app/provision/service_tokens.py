@@ -17,6 +17,7 @@ from app.provision.cloudflare import Cloudflare, Unanswered
 from app.provision.files import TunnelFiles
 from app.provision.found import Found, Wire
 from app.provision.marks import marked, unmarked
+from app.provision.people import seconds_left
 from app.provision.reading import place, read
 from app.provision.state import State
 
@@ -86,7 +87,7 @@ def ending(found: Found, now: float, *, days: int = WARN_DAYS) -> tuple[str, ...
     """A sentence for each service token of ours that ends within so many days, or has ended."""
     sentences = []
     for token in found.ours("service-token"):
-        left = datetime.fromisoformat(str(token["expires_at"])).timestamp() - now
+        left = seconds_left(token, now)
         name = unmarked(str(token["name"]))
         fix = f"brain tunnel service-token rotate {name}"
         if left <= 0:

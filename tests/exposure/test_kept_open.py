@@ -10,6 +10,7 @@ import pytest
 from app.kept_open import until, wait_out
 from app.welcome import welcome
 from tests.provision.desk import intended
+from tests.provision.test_plan import EMPTY
 
 HOUR = 3600.0
 AT = datetime(2026, 11, 29, 16, 42).timestamp()  # local time
@@ -43,9 +44,10 @@ async def test_a_clock_that_is_set_back_does_not_prolong_it() -> None:
 )
 def test_whoever_opens_it_for_a_while_reads_until_when(ttl: float, end: str, length: str) -> None:
     zone = datetime.fromtimestamp(AT + ttl).astimezone().tzname()
-    said = welcome("https://brain.example.com", intended(), until(ttl, AT))
+    said = welcome("https://brain.example.com", intended(), EMPTY, AT, until(ttl, AT))
     assert f"OPEN: https://brain.example.com/mcp until {end} {zone} ({length})\n" in said
 
 
 def test_without_an_end_none_is_said() -> None:
-    assert "OPEN: https://brain.example.com/mcp\n" in welcome("https://brain.example.com", intended())
+    said = welcome("https://brain.example.com", intended(), EMPTY, AT)
+    assert "OPEN: https://brain.example.com/mcp\n" in said
