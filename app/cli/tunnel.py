@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from app.cli import tunnel_binary, tunnel_provision, tunnel_up
+from app.cli import tunnel_binary, tunnel_provision, tunnel_service_tokens, tunnel_up
 from app.cli.policy_files import Usage
 from app.cli.tunnel_learned import learned, tunnel_files
 from app.settings import Settings
@@ -46,6 +46,7 @@ def register(nouns: Any) -> None:
     config.set_defaults(run=run_config)
     tunnel_binary.register(verbs)
     tunnel_provision.register(verbs)
+    tunnel_service_tokens.register(verbs)
     tunnel_up.register(verbs)
 
 

@@ -1,4 +1,4 @@
-"""`brain tunnel plan | apply | drift | down | service-token`: what there is at Cloudflare for this server."""
+"""`brain tunnel plan | apply | drift | down`: what there is at Cloudflare for this server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 from app import settings as app_settings
-from app.cli import duration
 from app.cli.database import clock
 from app.cli.policy_files import Usage, read_named
 from app.cli.tunnel_learned import tunnel_files
@@ -60,29 +59,6 @@ def register(verbs: Any) -> None:
         verb.set_defaults(run=run, team_comes_later=True)
         if name in ("apply", "down"):
             verb.set_defaults(on_record=f"tunnel/{name}")
-    _register_tokens(verbs)
-
-
-def _register_tokens(verbs: Any) -> None:
-    text = "credentials for programs that can send headers"
-    parser = verbs.add_parser("service-token", help=text, description=text)
-    acts = parser.add_subparsers(required=True, metavar="VERB")
-    for name, run, text in (
-        ("create", run_token_create, "a new one; its secret goes into a file, and is shown to nobody"),
-        ("rotate", run_token_rotate, "a new secret and another year; the old secret is good for a while"),
-    ):
-        act = acts.add_parser(name, help=text, description=text)
-        act.add_argument("who", metavar="NAME", help="what the program is called")
-        act.add_argument("--hostname", metavar="HOST", help="public name (default: the one of BASE_URL)")
-        act.add_argument("--json", action="store_true", help="as JSON")
-        act.set_defaults(run=run, team_comes_later=True, on_record=f"tunnel/service-token/{name}")
-        if name == "rotate":
-            act.add_argument(
-                "--overlap",
-                default=service_tokens.OVERLAP,
-                metavar="TIME",
-                help="how long the old secret is still good, like 30m or 7d (default: %(default)s)",
-            )
 
 
 def run_plan(args: argparse.Namespace, settings: Settings) -> int:
@@ -148,39 +124,6 @@ def run_down(args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def run_token_create(args: argparse.Namespace, settings: Settings) -> int:
-    host = hostname_of(settings, args.hostname)
-    kept = at_cloudflare(
-        settings, lambda api, files: service_tokens.create(api, files, args.who, hostname=host)
-    )
-    _say_token(args, kept)
-    if not args.json:
-        print(f'Let a rule of the policy name it: service_tokens = ["{kept.client_id}"], then apply.')
-    return 0
-
-
-def run_token_rotate(args: argparse.Namespace, settings: Settings) -> int:
-    host = hostname_of(settings, args.hostname)
-    until = clock() + duration.seconds(args.overlap, "--overlap")
-    kept = at_cloudflare(
-        settings,
-        lambda api, files: service_tokens.rotate(api, files, args.who, hostname=host, old_until=until),
-    )
-    _say_token(args, kept)
-    return 0
-
-
-def _say_token(args: argparse.Namespace, kept: service_tokens.Kept) -> None:
-    if args.json:
-        print(json.dumps({**asdict(kept), "file": str(kept.file)}))
-        return
-    print(f"client id  {kept.client_id}")
-    print(f"secret     in {kept.file}")
-    print(f"ends       {kept.expires_at}")
-    if kept.old_ends:
-        print(f"The secret before it is good until {kept.old_ends}.")
-
-
 def at_cloudflare(settings: Settings, work: Work[T]) -> T:
     """What `work` returns, with the API and the files of the settings. Raises AppError."""
 
@@ -199,7 +142,7 @@ def intent_of(settings: Settings, hostname: str | None = None) -> Intent:
         hostname=hostname_of(settings, hostname),
         door=_service(settings.tunnel_door or DEFAULT_DOOR),
         topology="oauth" if settings.oauth_enabled else "access",
-        rules=_rules(settings),
+        rules=rules_of(settings),
     )
 
 
@@ -233,7 +176,8 @@ def _public(settings: Settings) -> str:
     return (base.hostname or "") if base.scheme == "https" else ""
 
 
-def _rules(settings: Settings) -> tuple[Rule, ...]:
+def rules_of(settings: Settings) -> tuple[Rule, ...]:
+    """Of the policy; none where there is no policy yet. Raises PolicyInvalid."""
     return read_named(settings.policy_file).rules if settings.policy_file.exists() else ()
 
 

@@ -97,6 +97,17 @@ class TunnelFiles:
         self._write(path, json.dumps(value, indent=2) + "\n")
         return path
 
+    def kept_service_token(self, name: str) -> Path | None:
+        """Its file, if there is one."""
+        try:
+            path = self.service_token_file(name)
+        except BadName:  # of one that was made elsewhere
+            return None
+        return path if path.exists() else None
+
+    def forget_service_token(self, name: str) -> None:
+        self.service_token_file(name).unlink(missing_ok=True)
+
     def forget(self) -> None:
         """When nothing of ours is left at Cloudflare. The log of cloudflared and the like stay."""
         tokens = self.folder / "service-tokens"

@@ -15,9 +15,18 @@ from tests.cli.brain import COMMAND, Ran, brain, environ, free_port
 from .desk import HOST, POLICY, Desk, desk, holdings
 from .golden_text import same_as_golden
 
+NAMING = """
+[[rule]]
+name = "ci"
+service_tokens = ["{id}"]
+scopes = ["mcp:tools:read"]
+"""
 
-async def ask(desk: Desk, folder: Path, *words: str, **variables: str) -> Ran:
-    return await brain(folder, "tunnel", *words, stdin=b"", **_variables(desk, folder, **variables))
+
+async def ask(desk: Desk, folder: Path, *words: str, policy: str = POLICY, **variables: str) -> Ran:
+    here = _variables(desk, folder, **variables)
+    (folder / "policy.toml").write_text(policy)
+    return await brain(folder, "tunnel", *words, stdin=b"", **here)
 
 
 def _variables(desk: Desk, folder: Path, **variables: str) -> dict[str, str]:
@@ -161,6 +170,51 @@ async def test_a_service_token_is_made_and_rotated_without_a_secret_on_the_scree
     assert json.loads(file.read_text())["client_secret"] != kept["client_secret"]
     unknown = await ask(desk, tmp_path, "service-token", "rotate", "other")
     assert (unknown.code, "there is: nightly" in unknown.err) == (2, True)
+
+
+async def test_service_tokens_are_listed_with_the_rules_that_name_them(desk: Desk, tmp_path: Path) -> None:
+    none = await ask(desk, tmp_path, "service-token", "list")
+    assert (none.code, none.out) == (0, f"There is no service token of ours for {HOST}.\n")
+    made = json.loads((await ask(desk, tmp_path, "service-token", "create", "nightly", "--json")).out)
+    unnamed = await ask(desk, tmp_path, "service-token", "list")
+    id, ends = made["client_id"], made["expires_at"]
+    assert unnamed.out == f"nightly  {id}  ends {ends}  NAMED BY NO RULE of the policy\n"
+    policy = POLICY + NAMING.format(id=id)
+    named = await ask(desk, tmp_path, "service-token", "list", policy=policy)
+    assert named.out == f"nightly  {id}  ends {ends}  named by ci\n"
+    machine = await ask(desk, tmp_path, "service-token", "list", "--json", policy=policy)
+    assert json.loads(machine.out) == [
+        {"name": "nightly", "client_id": id, "expires_at": ends, "file": made["file"], "rules": ["ci"]}
+    ]
+
+
+async def test_a_service_token_is_deleted_and_a_rule_that_names_it_is_told(
+    desk: Desk, tmp_path: Path
+) -> None:
+    made = json.loads((await ask(desk, tmp_path, "service-token", "create", "nightly", "--json")).out)
+    id, file = made["client_id"], Path(made["file"])
+    policy = POLICY + NAMING.format(id=id)
+    deleted = await ask(desk, tmp_path, "service-token", "delete", "nightly", policy=policy)
+    assert deleted.code == 0
+    assert deleted.out == f"{id} lets nobody in any more. Its secret was in {file}; that is gone.\n"
+    assert deleted.err == f"brain: {tmp_path}/policy.toml still names {id}: take it out of ci.\n"
+    assert desk.account.service_tokens.all() == []
+    assert not file.exists()  # noqa: ASYNC240
+    again = await ask(desk, tmp_path, "service-token", "delete", "nightly")
+    assert (again.code, "There is no service token nightly of ours" in again.err) == (2, True)
+    found = await brain(tmp_path, "audit", "tail", "--json", DATA_DIR=str(tmp_path))
+    records = [json.loads(line) for line in found.out.splitlines()]
+    assert ("brain/tunnel/service-token/delete", "nightly") in [
+        (one["operation"], one["name"]) for one in records
+    ]
+
+
+async def test_a_token_is_deleted_whatever_the_policy_is_like(desk: Desk, tmp_path: Path) -> None:
+    await ask(desk, tmp_path, "service-token", "create", "nightly")
+    ran = await ask(desk, tmp_path, "service-token", "delete", "nightly", "--json", policy="version = 2")
+    assert (ran.code, json.loads(ran.out)["name"]) == (0, "nightly")
+    assert "Whether a rule of the policy still names it cannot be seen" in ran.err
+    assert desk.account.service_tokens.all() == []
 
 
 async def test_what_was_changed_goes_on_record(desk: Desk, tmp_path: Path) -> None:

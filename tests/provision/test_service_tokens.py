@@ -1,4 +1,4 @@
-"""Service tokens: made once, kept in a file, rotated with an overlap, and watched for their end."""
+"""Service tokens: made once, kept in a file, rotated with an overlap, deleted, and watched for their end."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import stat
 import pytest
 
 from app.provision import service_tokens
-from app.provision.cloudflare import Unanswered
+from app.provision.apply import OtherHostname
+from app.provision.cloudflare import PermissionMissing, Unanswered
 from app.provision.files import BadName
-from app.provision.service_tokens import NoServiceToken, ServiceTokenTaken, ending
-from app.simulator.api import Fault
+from app.provision.service_tokens import NoServiceToken, ServiceTokenInUse, ServiceTokenTaken, ending
+from app.simulator.api import ApiToken, Fault
+from app.simulator.api.permissions import EVERY_PERMISSION, SERVICE_TOKENS
 
 from .desk import HOST, POLICY, Desk, intended
 
@@ -104,6 +106,93 @@ async def test_what_is_not_ours_is_not_rotated(desk: Desk) -> None:
     async with desk.api() as api:
         with pytest.raises(NoServiceToken, match="there is: none"):
             await service_tokens.rotate(api, desk.files, "nightly", hostname=HOST, old_until=desk.clock[0])
+
+
+async def test_a_deleted_token_opens_nothing_and_nothing_is_kept_of_it(desk: Desk) -> None:
+    async with desk.api() as api:
+        kept = await service_tokens.create(api, desk.files, "nightly", hostname=HOST)
+        await service_tokens.create(api, desk.files, "weekly", hostname=HOST)
+        deleted = await service_tokens.delete(api, desk.files, "nightly", hostname=HOST)
+    assert (deleted.client_id, deleted.file) == (kept.client_id, kept.file)
+    assert [token["name"] for token in desk.account.service_tokens.all()] == [f"weekly [brain-mcp {HOST}]"]
+    assert not kept.file.exists()
+    assert _opens(desk, "weekly")
+    state = desk.files.state()
+    assert state is not None
+    assert list(state.ids["service-token"]) == [f"weekly [brain-mcp {HOST}]"]
+
+
+async def test_what_is_not_ours_is_neither_listed_nor_deleted(desk: Desk) -> None:
+    for name in ("nightly", "nightly [brain-mcp other.example.com]"):
+        desk.account.service_tokens.put({"id": name, "name": name, "client_id": "1.access"})
+    async with desk.api() as api:
+        assert await service_tokens.listed(api, desk.files, (), hostname=HOST) == ()
+        with pytest.raises(NoServiceToken, match="there is: none"):
+            await service_tokens.delete(api, desk.files, "nightly", hostname=HOST)
+    assert len(desk.account.service_tokens.all()) == 2
+    assert not desk.run.writes()
+
+
+async def test_the_secret_of_another_hostname_is_not_deleted_for_its_name(desk: Desk) -> None:
+    async with desk.api() as api:
+        await service_tokens.create(api, desk.files, "nightly", hostname=HOST)
+        with pytest.raises(OtherHostname, match=HOST):
+            await service_tokens.delete(api, desk.files, "nightly", hostname="other.example.com")
+    assert _opens(desk, "nightly")
+
+
+async def test_a_token_that_somebody_deleted_at_cloudflare_is_forgotten_here(desk: Desk) -> None:
+    async with desk.api() as api:
+        kept = await service_tokens.create(api, desk.files, "nightly", hostname=HOST)
+        [token] = desk.account.service_tokens.all()
+        desk.account.service_tokens.remove(token["id"])
+        deleted = await service_tokens.delete(api, desk.files, "nightly", hostname=HOST)
+    assert (deleted.client_id, deleted.file) == ("", kept.file)
+    assert not kept.file.exists()
+    await desk.apply()
+    assert await desk.drift() == []
+
+
+async def test_a_token_whose_making_was_not_answered_is_deleted_by_its_name(desk: Desk) -> None:
+    desk.run.faults.append(Fault(1, "POST", when="after", times=9))
+    desk.patience = 0.2
+    desk.account.lag = 10**6
+    async with desk.api() as api:
+        with pytest.raises(Unanswered):
+            await service_tokens.create(api, desk.files, "nightly", hostname=HOST)
+    desk.run.faults.clear()
+    desk.account.lag = 0
+    async with desk.api() as api:
+        await service_tokens.delete(api, desk.files, "nightly", hostname=HOST)
+    assert desk.account.service_tokens.all() == []
+    state = desk.files.state()
+    assert state is not None
+    assert state.pending is None
+
+
+async def test_a_token_that_access_still_lets_in_stays_until_it_is_out_of_the_policy(desk: Desk) -> None:
+    async with desk.api() as api:
+        kept = await service_tokens.create(api, desk.files, "nightly", hostname=HOST)
+        rule = f'[[rule]]\nname = "ci"\nservice_tokens = ["{kept.client_id}"]\nscopes = ["mcp:tools:read"]'
+        named = intended(POLICY + rule)
+        await desk.apply(named)
+        [listed] = await service_tokens.listed(api, desk.files, named.rules, hostname=HOST)
+        assert listed.rules == ("ci",)
+        with pytest.raises(ServiceTokenInUse, match=f"Take {kept.client_id} out of the policy"):
+            await service_tokens.delete(api, desk.files, "nightly", hostname=HOST)
+        assert _opens(desk, "nightly")
+        await desk.apply(intended())
+        await service_tokens.delete(api, desk.files, "nightly", hostname=HOST)
+    assert desk.account.service_tokens.all() == []
+
+
+async def test_who_may_not_see_tokens_is_not_told_that_there_is_none(desk: Desk) -> None:
+    desk.allow(ApiToken(permissions=EVERY_PERMISSION - {f"{SERVICE_TOKENS}: Edit"}))
+    async with desk.api() as api:
+        with pytest.raises(PermissionMissing, match="Service Tokens: Read"):
+            await service_tokens.listed(api, desk.files, (), hostname=HOST)
+        with pytest.raises(PermissionMissing, match="Service Tokens: Read"):
+            await service_tokens.delete(api, desk.files, "nightly", hostname=HOST)
 
 
 async def test_the_end_of_a_token_is_told_in_time(desk: Desk) -> None:
