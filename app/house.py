@@ -31,6 +31,7 @@ class House:
     mcp: FastMCP
     answer: Answer | None
     gate: Gate
+    policy: PolicyFile
     lan: App
     tunnel: App | None
     observer: Observer

@@ -21,7 +21,8 @@ from app import server
 from app.closing import alone, end, said_of_the_end, telling, undo
 from app.doors.sockets import listen
 from app.errors import AppError
-from app.kept_open import until, wait_out
+from app.house import House
+from app.kept_open import keep_open, reloads_told, until
 from app.provision import apply as provision
 from app.provision.apply import Applied
 from app.provision.cloudflare import Cloudflare
@@ -132,7 +133,7 @@ async def _step_by_step(
     settings = opening.settings_for(state)
     _check_rules(applied.found, intent, state, settings)
     strange = _strangers(opening, state)
-    serving = await stack.enter_async_context(_served(settings, sockets))
+    house, serving = await stack.enter_async_context(_served(settings, sockets))
     door = await stack.enter_async_context(_at_the_door(sockets[1], intent.hostname))
     asked = partial(prove, team=state.team, host=intent.hostname)
     proof = asked("The tunnel door", door, strange, within=DOOR_WITHIN)
@@ -153,7 +154,8 @@ async def _step_by_step(
     say(f"{opening.url} refuses every stranger, too.")
     now = opening.now()
     say(welcome(opening.url, intent, applied.found, now, until(opening.ttl, now) if opening.ttl else ""))
-    await _meanwhile(_over(opening), opening.stop, serving, running)
+    look = reloads_told(house.policy, opening.files, say)
+    await _meanwhile(keep_open(opening.ttl, opening.now, look), opening.stop, serving, running)
 
 
 def _strangers(opening: Opening, state: State) -> tuple[Attempt, ...]:
@@ -178,12 +180,14 @@ def _check_rules(found: Found, intent: Intent, state: State, settings: Settings)
 
 
 @contextlib.asynccontextmanager
-async def _served(settings: Settings, sockets: list[socket.socket]) -> AsyncIterator[asyncio.Task[Any]]:
+async def _served(
+    settings: Settings, sockets: list[socket.socket]
+) -> AsyncIterator[tuple[House, asyncio.Task[Any]]]:
     stop = asyncio.Event()
     async with server.build(settings) as house:
         serving = asyncio.create_task(server.run(house, sockets, stop=stop), name="the server")
         try:
-            yield serving
+            yield house, serving
         finally:
             stop.set()
             await asyncio.wait((serving,))
@@ -233,13 +237,6 @@ async def _connected(connector: Connector, within: float) -> None:
 def _heard(say: Say, ours: set[str], connection: Connection) -> None:
     ours |= {connection.connector_id} - {""}
     say(connection.sentence)
-
-
-async def _over(opening: Opening) -> None:
-    if opening.ttl is None:
-        await asyncio.Event().wait()
-    else:
-        await wait_out(opening.ttl, opening.now)
 
 
 def _launch(opening: Opening, state: State) -> Launch:

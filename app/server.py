@@ -179,7 +179,7 @@ async def build(
         for app in apps:
             await stack.enter_async_context(app.router.lifespan_context(app))
         await stack.enter_async_context(others.running())
-        yield House(server, answer, gate, lan, tunnel, observer, keys, others.upstreams)
+        yield House(server, answer, gate, policy, lan, tunnel, observer, keys, others.upstreams)
 
 
 def new_note_id(now: Callable[[], float]) -> str:

@@ -7,7 +7,7 @@ from textwrap import indent
 
 from app.pages.connect import tunnel_snippets
 from app.provision.found import Found
-from app.provision.people import CLIENT_ID_END, is_let_in_as, stays_out
+from app.provision.named import kept_out, named_by
 from app.provision.wanted import Intent
 
 
@@ -31,12 +31,7 @@ def welcome(url: str, intent: Intent, found: Found, now: float, until: str = "")
 def _who(intent: Intent, found: Found, now: float) -> Iterator[str]:
     """Everybody whom a rule names; of whom cannot come in all the same, why."""
     for rule in intent.rules:
-        named = [*sorted(rule.emails), *(f"everybody of {domain}" for domain in sorted(rule.domains))]
-        named += [f"the group {group}{_unless(_group(group, found))}" for group in sorted(rule.groups)]
-        for id in sorted(rule.service_tokens):
-            who = f"the service token {id}" if id.endswith(CLIENT_ID_END) else id  # says what it is
-            named.append(f"{who}{_unless(stays_out(id, found, intent.topology, now))}")
-        named += ["every person who can log in"] if rule.any_person else []
+        named = [f"{one}{_unless(kept_out(one, found, intent.topology, now))}" for one in named_by(rule)]
         yield f"{', '.join(named) or 'nobody'}: {', '.join(sorted(rule.scopes)) or 'nothing'} ({rule.name})"
     if not intent.rules:
         yield "nobody: the policy has no rule"
@@ -44,7 +39,3 @@ def _who(intent: Intent, found: Found, now: float) -> Iterator[str]:
 
 def _unless(why: str) -> str:
     return f" (CANNOT ENTER: {why})" if why else ""
-
-
-def _group(name: str, found: Found) -> str:
-    return "" if is_let_in_as(name, found) else "no group of this name at Cloudflare"

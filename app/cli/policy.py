@@ -10,6 +10,7 @@ from typing import Any
 
 from app.cli import policy_changes
 from app.cli.database import with_store
+from app.cli.policy_at_access import say_if_behind
 from app.cli.policy_files import Usage as Usage  # other commands know it from here
 from app.cli.policy_files import known_tools, not_seen, read
 from app.policy.check import Finding, Tool, check
@@ -53,7 +54,9 @@ def register(nouns: Any) -> None:
 def run_check(args: argparse.Namespace, settings: Settings) -> int:
     path: Path = args.file or settings.policy_file
     try:
-        found = [_told(finding) for finding in check(read(path), known_tools(settings), not_seen(settings))]
+        policy = read(path)
+        found = [_told(finding) for finding in check(policy, known_tools(settings), not_seen(settings))]
+        say_if_behind(path, policy, settings)
     except PolicyInvalid as invalid:
         found = [{"level": "error", "place": "", "what": problem} for problem in invalid.problems]
     errors = [finding for finding in found if finding["level"] == "error"]

@@ -13,6 +13,7 @@ from app.audit.chain import milliseconds
 from app.audit.recorder import digest
 from app.cli.database import clock, with_store
 from app.cli.duration import seconds
+from app.cli.policy_at_access import say_if_behind
 from app.cli.policy_files import Usage, known_tools, read_named
 from app.policy import cases, diff, shadow
 from app.policy.decide import Operation
@@ -56,7 +57,8 @@ def register(verbs: Any) -> None:
 
 def run_test(args: argparse.Namespace, settings: Settings) -> int:
     path: Path = args.file or settings.policy_file
-    results = cases.run_cases(read_named(path), known_tools(settings))
+    policy = read_named(path)
+    results = cases.run_cases(policy, known_tools(settings))
     failed = sum(not result.ok for result in results)
     if args.json:
         told = [cases.as_json(result) for result in results]
@@ -67,15 +69,18 @@ def run_test(args: argparse.Namespace, settings: Settings) -> int:
         for result in results:
             print(cases.in_words(result))
         print(f"{path}: {len(results) - failed} of {len(results)} cases hold")
+    say_if_behind(path, policy, settings)
     return 1 if failed else 0
 
 
 def run_diff(args: argparse.Namespace, settings: Settings) -> int:
-    changes = diff.diff(read_named(args.old), read_named(args.new), _operations(settings))
+    new = read_named(args.new)
+    changes = diff.diff(read_named(args.old), new, _operations(settings))
     if args.json:
         print(json.dumps([asdict(change) for change in changes], indent=2, ensure_ascii=False))
     else:
         print(diff.in_words(changes), end="")
+    say_if_behind(args.new, new, settings)
     return 1 if changes else 0
 
 
@@ -87,6 +92,7 @@ def run_shadow(args: argparse.Namespace, settings: Settings) -> int:
         print(json.dumps(asdict(done), indent=2, ensure_ascii=False))
     else:
         print(shadow.in_words(done), end="")
+    say_if_behind(args.file, policy, settings)
     return 1 if done.shifts else 0
 
 

@@ -12,10 +12,12 @@ from app.provision.cloudflare import Cloudflare, CloudflareRefused
 from app.provision.drift import Finding, findings
 from app.provision.files import TunnelFiles
 from app.provision.found import Found, Kind
+from app.provision.named import told
 from app.provision.plan import Plan, Step, plan, teardown
 from app.provision.reading import read
 from app.provision.state import State
 from app.provision.wanted import Intent
+from app.tunnel.config import Topology
 
 MOST_STEPS = 1000  # far more than any plan: a loop that does not end is a defect, not patience
 
@@ -104,7 +106,9 @@ async def apply(
         for tunnel in found.ours("tunnel"):
             files.keep_token(str(await api.get(f"/cfd_tunnel/{tunnel['id']}/token")))
         done = plan(intent, found)
-        state = replace(_known(files.state(), found), auds=done.auds, pending=None)
+        known = _known(files.state(), found)
+        whom = told(intent.rules, intent.topology)
+        state = replace(known, auds=done.auds, pending=None, told=whom)
         files.keep_state(state)
         seen = found if found is before else await _settle(api, intent, state)
         return Applied(state, seen, done.notes)
@@ -199,7 +203,7 @@ async def _settle(api: Cloudflare, intent: Intent, state: State) -> Found:
     return last[-1][0]
 
 
-def _begun(state: State | None, found: Found, topology: str) -> State:
+def _begun(state: State | None, found: Found, topology: Topology) -> State:
     fresh = State(
         hostname=found.hostname,
         account_id=found.account_id,
@@ -208,7 +212,7 @@ def _begun(state: State | None, found: Found, topology: str) -> State:
         team=found.team,
         topology=topology,
     )
-    return replace(fresh, ids=state.ids, auds=state.auds) if state is not None else fresh
+    return replace(fresh, ids=state.ids, auds=state.auds, told=state.told) if state is not None else fresh
 
 
 def _known(state: State | None, found: Found) -> State:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import AppError
+from app.provision.named import Named
 from app.provision.state import State
 
 VERSION = 1
@@ -63,7 +64,13 @@ class TunnelFiles:
                 raise ValueError("written by another version")
             pending = value.pop("pending")
             auds = tuple(value.pop("auds"))
-            return State(**value, auds=auds, pending=(pending[0], pending[1]) if pending else None)
+            told = value.pop("told", None)
+            return State(
+                **value,
+                auds=auds,
+                pending=(pending[0], pending[1]) if pending else None,
+                told=tuple(Named(**one) for one in told) if told is not None else None,
+            )
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as problem:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from app.provision.found import Kind
+from app.provision.named import Named
+from app.tunnel.config import Topology
 
 
 @dataclass(frozen=True)
@@ -13,6 +15,7 @@ class State:
     """`ids`: of everything that was made, by kind and name. `pending`: what was being made when there was
     no answer, so that it may be there or not. `team` and `auds` are what the server must accept.
 
+    `told`: whom Access lets in since the last apply, None where an older version applied.
     `without_waf`: Cloudflare refused the firewall rule, which is not worth stopping for.
     """
 
@@ -21,11 +24,12 @@ class State:
     zone_id: str
     zone: str
     team: str
-    topology: str
+    topology: Topology
     auds: tuple[str, ...] = ()
     ids: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     pending: tuple[str, str] | None = None
     without_waf: bool = False
+    told: tuple[Named, ...] | None = None
 
     def with_id(self, kind: Kind, name: str, id: str) -> State:
         ids = {**self.ids, kind: {**self.ids.get(kind, {}), name: id}}

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
-from app.kept_open import until, wait_out
+from app.kept_open import keep_open, reloads_told, until
+from app.policy.file import PolicyFile
+from app.policy.parse import parse
+from app.provision.files import TunnelFiles
+from app.provision.named import told
+from app.provision.state import State
 from app.welcome import welcome
-from tests.provision.desk import intended
+from tests.provision.desk import HOST, POLICY, intended
 from tests.provision.test_plan import EMPTY
 
 HOUR = 3600.0
@@ -19,7 +25,7 @@ AT = datetime(2026, 11, 29, 16, 42).timestamp()  # local time
 async def test_a_machine_that_slept_through_the_time_ends_it_as_soon_as_it_wakes() -> None:
     clock = iter([AT, AT, AT + 9 * HOUR])
     async with asyncio.timeout(20):
-        await wait_out(2 * HOUR, lambda: next(clock), look_every=0.01)
+        await keep_open(2 * HOUR, lambda: next(clock), look_every=0.01)
 
 
 async def test_a_clock_that_is_set_back_does_not_prolong_it() -> None:
@@ -30,7 +36,40 @@ async def test_a_clock_that_is_set_back_does_not_prolong_it() -> None:
         return clock[0]
 
     async with asyncio.timeout(20):
-        await wait_out(0.05, slower, look_every=0.01)
+        await keep_open(0.05, slower, look_every=0.01)
+
+
+def test_a_policy_that_names_others_says_once_whom_access_still_lets_in(tmp_path: Path) -> None:
+    clock, said = [AT], list[str]()
+    file, files = tmp_path / "policy.toml", TunnelFiles(tmp_path / "tunnel")
+    file.write_text(POLICY)
+    rules = parse(POLICY.encode()).rules
+    files.keep_state(
+        State(HOST, "a", "z", "example.com", "acme", "access", ("aud",), told=told(rules, "access"))
+    )
+    look = reloads_told(PolicyFile(file, lambda: clock[0]), files, said.append)
+    for text in (POLICY, POLICY.replace("bob@", "carol@"), POLICY.replace("write", "read") + "\n"):
+        file.write_text(text)
+        for _ in range(3):
+            clock[0] += 1
+            look()
+    assert said == [
+        "The policy is another. Cloudflare Access still lets in bob@example.com and does not let in "
+        "carol@example.com yet. `brain tunnel apply` changes that."
+    ]
+
+
+def test_a_policy_that_changed_while_it_was_being_opened_is_told_as_well(tmp_path: Path) -> None:
+    said, files = list[str](), TunnelFiles(tmp_path / "tunnel")
+    (tmp_path / "policy.toml").write_text("version = 1")
+    rules = parse(POLICY.encode()).rules
+    files.keep_state(
+        State(HOST, "a", "z", "example.com", "acme", "access", ("aud",), told=told(rules, "access"))
+    )
+    look = reloads_told(PolicyFile(tmp_path / "policy.toml", lambda: AT), files, said.append)
+    look()
+    look()
+    assert len(said) == 1
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,23 @@ async def test_a_service_token_comes_in_where_a_rule_names_it(internet: World) -
 
 
 @needs_cloudflared
+async def test_while_it_is_open_a_policy_that_names_others_is_told_until_it_is_applied(
+    internet: World,
+) -> None:
+    policy = internet.folder / "data" / "policy.toml"
+    async with up(internet, *FIRST) as running:
+        await running.said(f"OPEN: {URL}")
+        policy.write_text(policy.read_text().replace(OWNER, "bob@example.com"))
+        await running.said(f"The policy is another. Cloudflare Access still lets in {OWNER} and does not")
+        code, said = await internet.brain("tunnel", "apply")
+        assert code == 0, said
+        code, said = await internet.brain("policy", "test")
+        assert (code, "Cloudflare Access" in said) == (0, False)
+        assert await running.stop() == 0
+    assert running.text.count("The policy is another.") == 1
+
+
+@needs_cloudflared
 async def test_with_the_inner_oauth_server_a_client_logs_in_here(internet: World) -> None:
     # The stranger who knocks has the address of the client here, and would use up what it may be refused.
     free = {"OAUTH_ENABLED": "true", "RATE_LIMIT_ATTEMPTS": "0"}
