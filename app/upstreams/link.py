@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from app.upstreams.errors import NOT_ASKED, UNREACHABLE, UNUSABLE, NoAnswer, Ups
 from app.upstreams.guarded import Guarded
 from app.upstreams.in_process import in_process
 from app.upstreams.listing import MOST, Definition
+from app.upstreams.pipe import Pipe
 from app.upstreams.process import process
 from app.upstreams.redaction import Redactor
 from app.upstreams.web import posts, web
@@ -96,14 +98,17 @@ async def link(entry: Entry, place: Place, changed: Callable[[], None] = lambda:
             if isinstance(entry.to, Url):
                 session, line = await _over_http(entry, entry.to, given, stack, speaking)
             elif isinstance(entry.to, Command):
-                pipe = await stack.enter_async_context(
-                    process(
-                        entry.name, entry.to, given, place.folder, most=entry.max_result, clock=place.clock
-                    )
+                start = partial(
+                    process,
+                    entry.name,
+                    entry.to,
+                    given,
+                    place.folder,
+                    most=entry.max_result,
+                    clock=place.clock,
                 )
+                session, line, pipe = await _over_pipes(start, stack, speaking)
                 why = lambda: pipe.why  # noqa: E731
-                session, line = await speaking(stack, pipe)
-                await negotiate(session)
             else:
                 inner = await stack.enter_async_context(in_process(entry.name, entry.to, place.folder))
                 session, line = await speaking(stack, inner)
@@ -111,6 +116,33 @@ async def link(entry: Entry, place: Place, changed: Callable[[], None] = lambda:
         except MCPError as problem:
             raise UpstreamDown(why() or in_words(problem)) from None
         yield Link(session, line, why)
+
+
+async def _over_pipes(
+    start: Callable[[], contextlib.AbstractAsyncContextManager[Pipe]],
+    stack: contextlib.AsyncExitStack,
+    speaking: Speaking,
+) -> tuple[Session, Guarded, Pipe]:
+    """Some servers end over a first message that is not `initialize`, which the newest protocol does not
+    have: they are started once more, and asked as they know it. Raises MCPError, UpstreamDown."""
+    async with contextlib.AsyncExitStack() as attempt:
+        pipe = await attempt.enter_async_context(start())
+        session, line = await speaking(attempt, pipe)
+        try:
+            await negotiate(session)
+        except NoAnswer as problem:
+            if problem.error.code != mt.CONNECTION_CLOSED:
+                raise
+        else:
+            stack.push_async_exit(attempt.pop_all())
+            return session, line, pipe
+    pipe = await stack.enter_async_context(start())
+    session, line = await speaking(stack, pipe)
+    try:
+        await session.initialize()
+    except NoAnswer as problem:
+        raise UpstreamDown(pipe.why or in_words(problem)) from None
+    return session, line, pipe
 
 
 async def _over_http(

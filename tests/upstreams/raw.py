@@ -118,6 +118,8 @@ def main(folder: Folder) -> None:
         mode = folder.mode
         if "hang" in mode:
             return
+        if "strict" in mode and message.get("method") == "server/discover":
+            os._exit(1)
         if "die" in mode and message.get("method") == "tools/call":
             os._exit(3)
         said = answer(folder, message, {"environ": dict(os.environ)})

@@ -118,6 +118,14 @@ async def test_whatever_code_it_refuses_with_it_is_not_taken_for_silence(
     assert await raw_house.echoes()
 
 
+async def test_one_that_ends_over_a_first_message_it_does_not_know_is_asked_as_it_knows_it(
+    tmp_path: Path, clock: Clock, team: Team
+) -> None:
+    async with upstreamed(tmp_path, clock, team, command, mode="strict legacy") as house:
+        assert await house.echoes()
+        assert house.raw.read("record").count('"started"') == 2
+
+
 def process_of(house: Upstreamed) -> int:
     """The newest process of the raw server."""
     lines = house.raw.read("record").splitlines()
