@@ -36,7 +36,7 @@ class House:
     tunnel: App | None
     observer: Observer
     keys: KeySet | None
-    upstreams: tuple[Upstream, ...]
+    upstreams: Callable[[], tuple[Upstream, ...]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ import uvloop
 from fastmcp import FastMCP
 
 from app.access.jwks import KeySet
-from app.audit.events import Event, policy_event
+from app.audit.events import Event, reload_event
 from app.audit.journal import CallJournal
 from app.audit.log import AuditLog, AuditStore
 from app.audit.metrics import Observer
@@ -48,7 +48,7 @@ from app.settings import Settings
 from app.store.audit import SqlAudit, sealing_key
 from app.store.denies import KillSwitch, SqlDenies
 from app.store.open import open_store
-from app.upstreams.file import read_upstreams
+from app.upstreams.watched import Watched
 
 if TYPE_CHECKING:
     from app.authorization import Inner
@@ -92,7 +92,7 @@ async def build(
             observer(event)
             audit.note(event)
 
-        policy = PolicyFile(settings.policy_file, now, lambda problem: report(policy_event(problem)))
+        policy = PolicyFile(settings.policy_file, now, lambda why: report(reload_event("policy", why)))
         kill_switch = KillSwitch(SqlDenies(store.database))
         request = who_asks(settings)
         recorder = Recorder(
@@ -117,9 +117,9 @@ async def build(
             step_up=refusals.step_up if refusals else None,
             lists_ceiling=settings.oauth_list == "ceiling",
         )
-        found = read_upstreams(settings.upstreams_file)
-        straight = furnish(server, store.notes, gate, settings.base_url, notes=found.brain)
-        others = neighbours(settings, server, found, request=request, report=report, now=now)
+        file = Watched(settings.upstreams_file)
+        straight = furnish(server, store.notes, gate, settings.base_url, notes=file.found.brain)
+        others = neighbours(settings, server, file, request=request, report=report, now=now)
         others.shown_by(observer.shows)
         plain = server.http_app(path="/mcp", stateless_http=True, json_response=True)
         streaming = server.http_app(path="/mcp", stateless_http=True)
@@ -179,7 +179,7 @@ async def build(
         for app in apps:
             await stack.enter_async_context(app.router.lifespan_context(app))
         await stack.enter_async_context(others.running())
-        yield House(server, answer, gate, policy, lan, tunnel, observer, keys, others.upstreams)
+        yield House(server, answer, gate, policy, lan, tunnel, observer, keys, lambda: others.upstreams)
 
 
 def new_note_id(now: Callable[[], float]) -> str:

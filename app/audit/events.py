@@ -44,12 +44,12 @@ class Event:
 Report = Callable[[Event], None]
 
 
-def policy_event(problem: str | None) -> Event:
-    """A changed policy file: taken over, or refused because of `problem`."""
+def reload_event(what: str, problem: str | None) -> Event:
+    """A changed file, of the policy or the upstreams: taken over, or refused because of `problem`."""
     return Event(
         door="",
-        operation="policy/reload",
-        name="policy",
+        operation=f"{what}/reload",
+        name=what,
         decision="refuse" if problem else "allow",
         principal="operator",
         reason=f"unusable {problem}" if problem else "",

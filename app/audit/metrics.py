@@ -66,4 +66,5 @@ class _Gauge(Collector):
         family = GaugeMetricFamily(self._name, self._words, labels=[self._label])
         for labelled, value in self._values().items():
             family.add_metric([labelled], value)
-        yield family
+        if family.samples:
+            yield family

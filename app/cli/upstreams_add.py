@@ -76,7 +76,7 @@ def run_add(args: argparse.Namespace, settings: Settings) -> int:
     print(f"{settings.upstreams_file}: [upstream.{entry.name}] added, {len(answer.listing.tools)} tools.")
     print(f"Nobody sees them until {settings.policy_file} names them, for example:\n")
     print(lines)
-    print("Take out what nobody should do, give the scopes to people, and restart the server.")
+    print("Take out what nobody should do, and give the scopes to people. A server that runs takes it over.")
     return 0
 
 

@@ -38,7 +38,7 @@ def verdict(wanted: list[str], found: dict[str, bool]) -> Verdict:
         there, named = ", ".join(sorted(found)) or "none", ", ".join(sorted(wanted)) or "none"
         return wrong(
             f"the server runs with {there}, the file names {named}",
-            "restart the server, so that it reads the file anew",
+            "the server's log says why it did not take the file over; a restart reads it anew",
         )
     if down := sorted(name for name, up in found.items() if not up):
         return wrong(f"no answer: {', '.join(down)}", "brain upstreams says why; it is tried again by itself")

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from app.policy.parse import PolicyInvalid, parse
 from app.policy.rules import NO_POLICY, Policy
+from app.stamp import stamp
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.5  # seconds between two looks at the file, so that a change counts within one second
-
-_Stamp = tuple[int, int, int]
-_HIDDEN: _Stamp = (-1, -1, -1)
 
 
 class PolicyFile:
@@ -30,7 +27,7 @@ class PolicyFile:
         """
         self._changed = changed
         self._path, self._now = path, now
-        self._stamp = _stamp(path)
+        self._stamp = stamp(path)
         self._policy = NO_POLICY if self._stamp is None else _load(path)
         self._looked_at = now()
         self.problem: str | None = None
@@ -43,11 +40,11 @@ class PolicyFile:
         return self._policy
 
     def _look(self) -> None:
-        stamp = _stamp(self._path)
-        if stamp == self._stamp:
+        seen = stamp(self._path)
+        if seen == self._stamp:
             return
-        self._stamp = stamp
-        if stamp is None:
+        self._stamp = seen
+        if seen is None:
             self._keep("the file is gone")
             return
         try:
@@ -63,17 +60,6 @@ class PolicyFile:
         self.problem = problem
         self._changed(problem)
         log.error("THE OLD POLICY STAYS IN FORCE, %s is not usable: %s", self._path, problem)
-
-
-def _stamp(path: Path) -> _Stamp | None:
-    """None: no such file. Whatever else hides it is not the same, and `_load` will say what it is."""
-    try:
-        seen = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError:
-        return _HIDDEN
-    return seen.st_mtime_ns, seen.st_size, seen.st_ino
 
 
 def _load(path: Path) -> Policy:

@@ -34,15 +34,20 @@ C = TypeVar("C", UpstreamTool, UpstreamResource, UpstreamTemplate, UpstreamPromp
 class Mounted(Provider):
     """`taken`: names of tools that are somebody else's already; whoever comes later does not get them."""
 
-    def __init__(self, upstreams: Sequence[Upstream], told: Told, taken: Callable[[str], bool]) -> None:
+    def __init__(self, told: Told, taken: Callable[[str], bool]) -> None:
         super().__init__()
-        self._behind = tuple(Behind(upstream, told) for upstream in upstreams)
-        self._taken = taken
-        self._made_of: tuple[Listing, ...] = ()
+        self._told, self._taken = told, taken
+        self._behind: tuple[Behind, ...] = ()
+        self._made_of: tuple[tuple[Behind, Listing], ...] = ()
         self._tools: dict[str, UpstreamTool] = {}
         self._resources: dict[str, UpstreamResource] = {}
         self._templates: dict[str, UpstreamTemplate] = {}
         self._prompts: dict[str, UpstreamPrompt] = {}
+
+    def show(self, upstreams: Iterable[Upstream]) -> None:
+        """These from now on, and no others."""
+        before = {behind.upstream: behind for behind in self._behind}
+        self._behind = tuple(before.get(one) or Behind(one, self._told) for one in upstreams)
 
     def tool(self, name: str) -> UpstreamTool | None:
         self._look()
@@ -103,7 +108,7 @@ class Mounted(Provider):
 
     def _look(self) -> None:
         """Makes the components anew for what an upstream lists anew."""
-        now = tuple(behind.upstream.visible() for behind in self._behind)
+        now = tuple((behind, behind.upstream.visible()) for behind in self._behind)
         if len(now) == len(self._made_of) and all(map(_same, now, self._made_of)):
             return
         self._made_of = now
@@ -120,7 +125,7 @@ class Mounted(Provider):
         taken: Callable[[str], bool] = lambda _: False,
     ) -> dict[str, C]:
         found: dict[str, C] = {}
-        for behind, listing in zip(self._behind, self._made_of, strict=True):
+        for behind, listing in self._made_of:
             left_out = []
             for one in getattr(listing, kind).values():
                 if kind in ("resources", "templates") and not _addressable(behind, one):
@@ -138,8 +143,8 @@ class Mounted(Provider):
         return found
 
 
-def _same(one: Listing, other: Listing) -> bool:
-    return one is other
+def _same(one: tuple[Behind, Listing], other: tuple[Behind, Listing]) -> bool:
+    return one[0] is other[0] and one[1] is other[1]
 
 
 def _addressable(behind: Behind, one: Definition) -> bool:

@@ -221,8 +221,10 @@ async def upstreams_file_with_a_mistake(world: World) -> AsyncIterator[None]:
 
 
 @breaks("upstreams")
-async def upstream_added_and_the_server_not_restarted(world: World) -> AsyncIterator[None]:
-    (world.data / "upstreams.toml").write_text('version = 1\n[upstream.nas]\nurl = "http://nas.lan/mcp"\n')
+async def server_runs_with_another_upstreams_file(world: World) -> AsyncIterator[None]:
+    other = world.folder / "other.toml"
+    other.write_text('version = 1\n[upstream.nas]\nurl = "http://nas.lan/mcp"\n')
+    world.variables["UPSTREAMS_FILE"] = str(other)
     yield
 
 

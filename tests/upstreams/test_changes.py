@@ -37,7 +37,7 @@ def tools(house: Upstreamed, **descriptions: str | None) -> None:
 
 async def look_again(house: Upstreamed) -> None:
     """As when its minute is over, or when it says that its list has changed."""
-    for one in house.house.house.upstreams:
+    for one in house.house.house.upstreams():
         one.look_again()
 
 

@@ -106,13 +106,13 @@ async def test_hanging_up_cancels_the_call_at_the_upstream(plain: Upstreamed) ->
         work = asyncio.create_task(call(client))
 
         async def inside() -> bool:
-            return any(one.calls for one in plain.house.house.upstreams)
+            return any(one.calls for one in plain.house.house.upstreams())
 
         await until(inside)
         work.cancel()
 
         async def outside() -> bool:
-            return not any(one.calls for one in plain.house.house.upstreams)
+            return not any(one.calls for one in plain.house.house.upstreams())
 
         assert await until(outside) < 2.5
         await asyncio.sleep(3)

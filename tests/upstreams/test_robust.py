@@ -294,7 +294,7 @@ async def test_a_call_beyond_its_places_waits_and_one_of_another_does_not(
         hanging = asyncio.create_task(house.call("slow_hang"))
 
         async def inside() -> bool:
-            return house.house.house.upstreams[0].calls == 1
+            return house.house.house.upstreams()[0].calls == 1
 
         await until(inside)
         waiting = asyncio.create_task(house.call("slow_echo", text="x"))
