@@ -134,8 +134,6 @@ async def delete(api: Cloudflare, files: TunnelFiles, name: str, *, hostname: st
     whole = marked(name, hostname)
     with files.locked():
         state, found = await _seen(api, files, hostname)
-        if state.hostname != hostname:  # a secret that is kept under this name is of that one
-            raise OtherHostname(f"{state.hostname} is exposed from here, and not {hostname}.")
         ours = [token for token in found.ours("service-token") if token["name"] == whole]
         if not ours and (made := await _unless_lost(api, found, state, whole)):
             found, ours = found.with_object("service-token", made), [made]
@@ -165,7 +163,10 @@ def ending(found: Found, now: float, *, days: int = WARN_DAYS) -> tuple[str, ...
 
 
 async def _state(api: Cloudflare, files: TunnelFiles, hostname: str) -> tuple[State, Found]:
+    """Raises OtherHostname."""
     state = files.state()
+    if state is not None and state.hostname != hostname:  # secrets that are kept here are of that one
+        raise OtherHostname(f"{state.hostname} is exposed from here, and not {hostname}.")
     found = await read(api, hostname, state)
     fresh = State(hostname, found.account_id, found.zone_id, found.zone, found.team, "access")
     return state or fresh, found

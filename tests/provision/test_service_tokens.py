@@ -133,11 +133,15 @@ async def test_what_is_not_ours_is_neither_listed_nor_deleted(desk: Desk) -> Non
     assert not desk.run.writes()
 
 
-async def test_the_secret_of_another_hostname_is_not_deleted_for_its_name(desk: Desk) -> None:
+async def test_the_secret_of_another_hostname_is_neither_written_over_nor_deleted(desk: Desk) -> None:
+    other = "other.example.com"
     async with desk.api() as api:
         await service_tokens.create(api, desk.files, "nightly", hostname=HOST)
+        for act in (service_tokens.create, service_tokens.delete):
+            with pytest.raises(OtherHostname, match=HOST):
+                await act(api, desk.files, "nightly", hostname=other)
         with pytest.raises(OtherHostname, match=HOST):
-            await service_tokens.delete(api, desk.files, "nightly", hostname="other.example.com")
+            await service_tokens.rotate(api, desk.files, "nightly", hostname=other, old_until=0.0)
     assert _opens(desk, "nightly")
 
 
