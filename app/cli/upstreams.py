@@ -8,6 +8,7 @@ from typing import Any
 
 from app.cli import upstreams_add
 from app.cli.policy_files import Usage, read
+from app.cli.upstreams_ask import ask, it_said
 from app.policy.check import unusable
 from app.policy.rules import NO_POLICY
 from app.settings import Settings
@@ -37,7 +38,7 @@ def run_list(args: argparse.Namespace, settings: Settings) -> int:
     found = read_upstreams(settings.upstreams_file)
     policy = read(settings.policy_file) if settings.policy_file.exists() else NO_POLICY
     told = []
-    for entry, answer in zip(found.entries, upstreams_add.ask(settings, *found.entries), strict=True):
+    for entry, answer in zip(found.entries, ask(settings, *found.entries), strict=True):
         kept = kept_of(settings.data_dir, entry.name)
         listed = answer.listing or (kept.seen if kept else None)
         tools = tuple(tools_of(entry, listed)) if listed else ()
@@ -47,6 +48,7 @@ def run_list(args: argparse.Namespace, settings: Settings) -> int:
                 "kind": entry.kind,
                 "state": "up" if answer.listing else "down",
                 "why": answer.why,
+                "said": answer.said,
                 "latency_ms": answer.ms,
                 "tools": [tool.name for tool in tools],
                 "nobody_can_use": list(unusable(policy, tools)),
@@ -99,6 +101,8 @@ def _withheld(entry: Entry, kept: Kept) -> list[str]:
 def _say(one: dict[str, Any]) -> None:
     state = f"up, {one['latency_ms']:.0f} ms" if one["state"] == "up" else f"DOWN: {one['why']}"
     print(f"{one['name']} ({one['kind']}): {state}; {len(one['tools'])} tools")
+    if one["said"]:
+        print(f"  {it_said(one['said'], '  ')}")
     if one["nobody_can_use"]:
         print(f"  nobody can use yet: {', '.join(one['nobody_can_use'])}")
     if one["withheld"]:

@@ -3,39 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
 import json
-import logging
 import os
 import re
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from app.cli.policy_files import Usage
+from app.cli.upstreams_ask import Answer, ask, it_said
 from app.settings import Settings
 from app.upstreams.entries import Entry, name_problem, parse
-from app.upstreams.errors import why_of
 from app.upstreams.file import append, read_upstreams, tools_of
 from app.upstreams.kept import Kept, KeptFile
-from app.upstreams.link import Place, link, lists
-from app.upstreams.listing import Listing, listing
+from app.upstreams.listing import Listing
 from app.upstreams.names import Names
-from app.upstreams.upstream import START_SECONDS
 
 _PYTHON = re.compile(r".+\.py:[A-Za-z_]\w*")
 TO = "http://… or https://…; FILE.py:NAME for a FastMCP object; or a program and its arguments, after --"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """`listing` None: none came, and `why`."""
-
-    listing: Listing | None
-    ms: float | None = None
-    why: str = ""
 
 
 def register(verbs: Any) -> None:
@@ -55,7 +39,7 @@ def register(verbs: Any) -> None:
 
 
 def run_add(args: argparse.Namespace, settings: Settings) -> int:
-    """1, and nothing written, when the server does not answer."""
+    """Writes nothing when the server does not answer."""
     if (problem := name_problem(args.who)) is not None:
         raise Usage(f"{args.who}: {problem}")
     if args.who in {entry.name for entry in read_upstreams(settings.upstreams_file).entries}:
@@ -64,7 +48,9 @@ def run_add(args: argparse.Namespace, settings: Settings) -> int:
     entry = parse(f"version = 1\n{section}").entries[0]
     (answer,) = ask(settings, entry)
     if answer.listing is None:
-        raise Usage(f"{args.who} does not answer: {answer.why}. Nothing was written.")
+        if args.json:
+            print(json.dumps({"why": answer.why, "said": answer.said}, indent=2, ensure_ascii=False))
+        raise Usage(_no_answer(args.who, answer))
     append(settings.upstreams_file, section)
     kept = Kept(answer.listing, answer.listing.digests())
     KeptFile(settings.data_dir, entry.name, time.monotonic).write(kept)
@@ -80,40 +66,9 @@ def run_add(args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def ask(settings: Settings, *entries: Entry) -> list[Answer]:
-    """Connects to each as the server would, to all at once, and leaves again."""
-
-    async def asked() -> list[Answer]:
-        return await asyncio.gather(*(_ask_one(settings, entry) for entry in entries))
-
-    # Programs run in it, and it may be the first thing here.
-    settings.upstreams_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _quiet():
-        return asyncio.run(asked())
-
-
-async def _ask_one(settings: Settings, entry: Entry) -> Answer:
-    place = Place(settings.upstreams_file.parent, os.environ, time.monotonic)
-    try:
-        async with contextlib.AsyncExitStack() as stack, asyncio.timeout(START_SECONDS):
-            connected = await stack.enter_async_context(link(entry, place))
-            began = time.perf_counter()
-            found = listing(await lists(connected.session))
-            return Answer(found, round((time.perf_counter() - began) * 1000, 1))
-    except (Exception, BaseExceptionGroup) as problem:
-        return Answer(None, why=why_of(problem))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """What an upstream says on standard error is not the answer."""
-    log = logging.getLogger("brain.upstreams")
-    before = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
+def _no_answer(name: str, answer: Answer) -> str:
+    said = f"{it_said(answer.said)}\n" if answer.said else ""
+    return f"{name} does not answer: {answer.why}. {said}Nothing was written."
 
 
 def suggestion(entry: Entry, found: Listing) -> str:

@@ -14,6 +14,7 @@ import sys
 
 PR_SET_PDEATHSIG = 1
 FILES = 4096
+NOT_STARTED, NOT_FOUND = 126, 127  # as a shell has it
 
 
 def main(memory_mb: int, words: list[str]) -> None:
@@ -26,7 +27,8 @@ def main(memory_mb: int, words: list[str]) -> None:
     try:
         os.execvp(words[0], words)  # noqa: S606 - no shell, as it is written
     except OSError as problem:
-        sys.exit(f"{words[0]} cannot be started: {problem.strerror}")
+        print(f"{words[0]} cannot be started: {problem.strerror}", file=sys.stderr)
+        sys.exit(NOT_FOUND if isinstance(problem, FileNotFoundError) else NOT_STARTED)
 
 
 def limit(which: int, most: int) -> None:

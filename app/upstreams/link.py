@@ -38,11 +38,13 @@ Speaking = Callable[[contextlib.AsyncExitStack, Dispatcher[Any]], Awaitable[tupl
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an upstream is opened: `folder` for relative paths, `environ` for credentials alone."""
+    """Where an upstream is opened: `folder` for relative paths, `environ` for credentials alone.
+    `hear`: see process.py."""
 
     folder: Path
     environ: Mapping[str, str]
     clock: Callable[[], float]
+    hear: Callable[[], Callable[[str], None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ async def link(entry: Entry, place: Place, changed: Callable[[], None] = lambda:
                     place.folder,
                     most=entry.max_result,
                     clock=place.clock,
+                    hear=place.hear,
                 )
                 session, line, pipe = await _over_pipes(start, stack, speaking)
                 why = lambda: pipe.why  # noqa: E731

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -24,6 +25,7 @@ log = logging.getLogger("brain.upstreams")
 
 LAUNCH = str(Path(launch.__file__))
 GRACE = 1.0  # seconds from the end of its input to SIGTERM, and from there to SIGKILL
+LAST_WORDS = 0.2  # seconds to read what it said before it went
 STDERR_LINE = 2000  # characters of a line in our log
 STDERR_BURST, STDERR_PER_SECOND = 100, 20.0
 PAUSE = 0.05  # between two looks at standard error once it says too much
@@ -32,9 +34,17 @@ CHUNK = 64 * 1024
 
 @contextlib.asynccontextmanager
 async def process(
-    name: str, command: Command, given: Credentials, folder: Path, *, most: int, clock: Callable[[], float]
+    name: str,
+    command: Command,
+    given: Credentials,
+    folder: Path,
+    *,
+    most: int,
+    clock: Callable[[], float],
+    hear: Callable[[], Callable[[str], None]] | None = None,
 ) -> AsyncIterator[Pipe]:
     """Starts it, and ends it with everything that it has started. `most`: bytes of one message.
+    What `hear` gives for it is told what it says on standard error, to the last line, instead of the log.
 
     Raises UpstreamDown when it cannot be started.
     """
@@ -59,17 +69,27 @@ async def process(
     stdin = cast(asyncio.StreamWriter, child.stdin)
     stdout, stderr = cast(asyncio.StreamReader, child.stdout), cast(asyncio.StreamReader, child.stderr)
     pipe = Pipe(name, stdout, stdin, most=most, clock=clock, gone=lambda: _exit(child))
-    logging_it = asyncio.create_task(_log(name, stderr, Redactor(given.secrets), clock))
+    heard = hear() if hear else partial(log.info, "upstream %s: %s", name)
+    hearing = asyncio.create_task(_hear(name, stderr, Redactor(given.secrets), clock, heard))
     try:
         yield pipe
     finally:
-        await asyncio.shield(asyncio.ensure_future(_end(child, stdin, logging_it, patient=not pipe.why)))
+        await asyncio.shield(asyncio.ensure_future(_end(child, stdin, hearing, patient=not pipe.why)))
 
 
-async def _log(
-    name: str, stderr: asyncio.StreamReader, redactor: Redactor, clock: Callable[[], float]
+async def _hear(
+    name: str,
+    stderr: asyncio.StreamReader,
+    redactor: Redactor,
+    clock: Callable[[], float],
+    heard: Callable[[str], None],
 ) -> None:
     """Standard error, line by line, without credentials; what is too much is read and left out."""
+
+    def say(line: bytes) -> None:
+        text = redactor.text(line.decode(errors="replace"))[:STDERR_LINE]
+        heard("".join(c if c.isprintable() else " " for c in text))
+
     inflow, rest, silent = Inflow(clock(), STDERR_BURST, STDERR_PER_SECOND), b"", False
     while chunk := await stderr.read(CHUNK):
         *lines, rest = (rest + chunk).split(b"\n")
@@ -82,8 +102,9 @@ async def _log(
                 await asyncio.sleep(PAUSE)
                 break
             silent = False
-            text = redactor.text(line.decode(errors="replace"))[:STDERR_LINE]
-            log.info("upstream %s: %s", name, "".join(c if c.isprintable() else " " for c in text))
+            say(line)
+    if rest:
+        say(rest)
 
 
 async def _exit(child: asyncio.subprocess.Process) -> str:
@@ -98,7 +119,7 @@ async def _exit(child: asyncio.subprocess.Process) -> str:
 async def _end(
     child: asyncio.subprocess.Process,
     stdin: asyncio.StreamWriter,
-    logging_it: asyncio.Task[None],
+    hearing: asyncio.Task[None],
     *,
     patient: bool,
 ) -> None:
@@ -114,9 +135,10 @@ async def _end(
             await _gone(child)
     _signal(child, signal.SIGKILL)
     await _gone(child)
-    logging_it.cancel()
-    await asyncio.gather(logging_it, return_exceptions=True)
-    # Somebody whom it started, and who left its group, may hold a pipe open.
+    # Its last words are in the pipe. Somebody whom it started, and who left its group, may hold that open.
+    await asyncio.wait({hearing}, timeout=LAST_WORDS)
+    hearing.cancel()
+    await asyncio.gather(hearing, return_exceptions=True)
     child._transport.close()  # type: ignore[attr-defined]
 
 
