@@ -69,7 +69,7 @@ async def _ask_one(settings: Settings, entry: Entry) -> Answer:
             found = listing(await lists(connected.session))
             return Answer(found, round((time.perf_counter() - began) * 1000, 1))
     except (Exception, BaseExceptionGroup) as problem:
-        return Answer(None, why=why_of(problem), said=tuple(said))
+        return Answer(None, why=why_of(problem, whole=True), said=tuple(said))
 
 
 @contextlib.contextmanager

@@ -33,6 +33,8 @@ class NoAnswer(MCPError):
 
 
 class UpstreamDown(AppError):
+    """`detail`, where it has one, says the same to the operator, with more."""
+
     code = "upstream_down"
     status = 503
 
@@ -98,10 +100,10 @@ def busy(name: str) -> UpstreamBusy:
     return UpstreamBusy(f"The upstream `{name}` has too many calls at once. Try again soon.")
 
 
-def why_of(problem: BaseException) -> str:
-    """In words for anybody; the detail is in the log."""
+def why_of(problem: BaseException, *, whole: bool = False) -> str:
+    """In words for anybody; `whole`: with what only the operator may read, as in the log."""
     if isinstance(problem, AppError):
-        return problem.public
+        return (whole and problem.detail) or problem.public
     if isinstance(problem, MCPError):
         return in_words(problem)
     if isinstance(problem, httpx2.HTTPStatusError):
@@ -109,6 +111,6 @@ def why_of(problem: BaseException) -> str:
     if isinstance(problem, TimeoutError):
         return "it did not start in time"
     if isinstance(problem, BaseExceptionGroup):
-        return why_of(problem.exceptions[0])
+        return why_of(problem.exceptions[0], whole=whole)
     log.debug("an upstream broke", exc_info=problem)
     return BROKE_OFF

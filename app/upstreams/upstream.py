@@ -70,6 +70,7 @@ class Upstream:
         self._visible: tuple[Kept | None, Listing] = (None, NOTHING)
         self._work = Apart(strange=isinstance(entry.to, Python))
         self._leaving = asyncio.Event()
+        self._said = ""  # why the last try failed
         self.breaker = breakers.CLOSED
         self.tried = asyncio.Event()
 
@@ -187,13 +188,14 @@ class Upstream:
     async def run(self) -> None:
         """Connects, and connects again, until `leave` and a cancellation."""
         while not self._leaving.is_set():
-            why = "it closed the connection"
+            whole = why = "it closed the connection"
+            cause: BaseException | None = None
             try:
-                why = await self._connected()
+                whole = why = await self._connected()
             except asyncio.CancelledError:
                 raise
             except (Exception, BaseExceptionGroup) as problem:
-                why = why_of(problem)
+                why, whole, cause = why_of(problem), why_of(problem, whole=True), problem.__cause__
             if (
                 self._leaving.is_set()
             ):  # a connection that breaks while it is cancelled swallows the cancellation
@@ -201,7 +203,13 @@ class Upstream:
             self.breaker = breakers.lost(self.breaker, self._clock(), why)
             self.tried.set()
             pause = self.breaker.wait(self._clock())
-            log.warning("upstream %s: %s; tried again in %.0f s", self.entry.name, why, pause)
+            again = whole == self._said  # its traceback is in the log already
+            log.warning(
+                "upstream %s: %s; tried again in %.0f s",
+                *(self.entry.name, whole, pause),
+                exc_info=None if again else cause,
+            )
+            self._said = whole
             await asyncio.sleep(pause)
 
     async def _connected(self) -> str:
@@ -211,7 +219,7 @@ class Upstream:
             async with asyncio.timeout(START_SECONDS):
                 link = await stack.enter_async_context(self._open(self.look_again))
                 self._adopt(await lists(link.session))
-            self._link, self.breaker = link, breakers.probed(self.breaker)
+            self._link, self.breaker, self._said = link, breakers.probed(self.breaker), ""
             self.tried.set()
             log.info("upstream %s: connected, %d tools", self.entry.name, len(self.visible().tools))
             try:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import logging
+import os
 import sys
+import time
+from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .conftest import RAW
+from app.upstreams.entries import parse
+from app.upstreams.errors import UpstreamDown
+from app.upstreams.kept import KeptFile
+from app.upstreams.link import Place, link
+from app.upstreams.questions import Question
+from app.upstreams.upstream import Upstream
+
+from .conftest import RAW, until
 from .test_commands import run, told
 
 TALKATIVE = """
@@ -76,3 +90,73 @@ def test_each_of_several_is_told_with_its_own_words_and_one_that_answers_with_no
     said = capsys.readouterr().out
     assert "a (command): DOWN: its process ended with exit code 1; 0 tools\n  It said: said by a\n" in said
     assert "the one that answers" not in said
+
+
+LOADED = {
+    "x = 1\ny = (1,\n": "SyntaxError: '(' was never closed (FILE:2). Nothing",
+    "def f():\n    raise ValueError('no luck')\nf()\n": "ValueError: no luck (FILE:2). Nothing",
+    "mcp = object()\nmcp.tool\n": "AttributeError: 'object' object has no attribute 'tool' (FILE:2). Nothing",
+    "from fastmcp import FastMCP\nmcp = FastMCP('x')\nmcp.run()\n": "RuntimeError: Already running asyncio "
+    'in this thread (FILE:3); put its call of run() under `if __name__ == "__main__":`. Nothing',
+    "import not_there\n": "ModuleNotFoundError: No module named 'not_there' (FILE:1); "
+    "a server with packages of its own runs as a program, with its own Python. Nothing",
+    "import sys\nsys.exit(5)\n": "SystemExit: 5 (FILE:2). Nothing",
+}
+
+
+@pytest.mark.parametrize("text", LOADED)
+def test_a_file_that_cannot_be_loaded_is_told_with_its_error_and_its_line(
+    place: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "own.py").write_text(text)
+    assert run(place, "upstreams", "add", "own", f"{place}/own.py:mcp") == 2
+    words = LOADED[text].replace("FILE", f"{place}/own.py")
+    said = capsys.readouterr().err
+    assert f"brain: own does not answer: own.py cannot be loaded: {words}" in said
+    assert "Traceback" not in said
+
+
+def test_a_file_without_that_name_is_told_as_that(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "own.py").write_text("mcp = None\n")
+    assert run(place, "upstreams", "add", "own", f"{place}/own.py:server") == 2
+    assert "own does not answer: own.py has no `server`. Nothing" in capsys.readouterr().err
+
+
+@contextlib.asynccontextmanager
+async def running(place: Path, entry: str) -> AsyncIterator[Upstream]:
+    """As the server runs it."""
+    parsed = parse(f"version = 1\n[upstream.up]\n{entry}\n").entries[0]
+    opened = partial(link, parsed, Place(place, dict(os.environ), time.monotonic))
+    one = Upstream(parsed, opened, KeptFile(place, "up", time.monotonic), clock=time.monotonic)
+    task = asyncio.create_task(one.run())
+    try:
+        yield one
+    finally:
+        one.leave()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def warned(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [one for one in caplog.records if one.name == "brain.upstreams" and one.levelname == "WARNING"]
+
+
+async def test_the_log_has_the_traceback_of_a_file_once_and_callers_have_neither_words_nor_line(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (place / "own.py").write_text("1 / 0  # the only line\n")
+    async with running(place, 'python = "own.py:mcp"') as one:
+
+        async def tried_again() -> bool:
+            return len(warned(caplog)) == 2
+
+        await until(tried_again)
+        nothing: Question[None] = lambda *_: asyncio.sleep(0)  # noqa: E731
+        with pytest.raises(UpstreamDown) as down:
+            await one.ask(nothing)
+    assert "own.py cannot be loaded: ZeroDivisionError. It is tried" in down.value.public
+    assert "by zero" not in down.value.public
+    for record in warned(caplog):
+        assert f"ZeroDivisionError: division by zero ({place}/own.py:1); tried again" in record.message
+    assert caplog.text.count("Traceback") == 1
+    assert caplog.text.count("the only line") == 1
