@@ -8,7 +8,7 @@ from typing import Any
 
 from app.cli import upstreams_add
 from app.cli.policy_files import Usage, read
-from app.cli.upstreams_ask import ask, it_said
+from app.cli.upstreams_ask import ask, it_said, left_out, so_many_tools
 from app.policy.check import unusable
 from app.policy.rules import NO_POLICY
 from app.settings import Settings
@@ -41,7 +41,7 @@ def run_list(args: argparse.Namespace, settings: Settings) -> int:
     for entry, answer in zip(found.entries, ask(settings, *found.entries), strict=True):
         kept = kept_of(settings.data_dir, entry.name)
         listed = answer.listing or (kept.seen if kept else None)
-        tools = tuple(tools_of(entry, listed)) if listed else ()
+        known = tuple(tools_of(entry, listed)) if listed else ()
         told.append(
             {
                 "name": entry.name,
@@ -49,9 +49,10 @@ def run_list(args: argparse.Namespace, settings: Settings) -> int:
                 "state": "up" if answer.listing else "down",
                 "why": answer.why,
                 "said": answer.said,
+                "left_out": answer.left_out,
                 "latency_ms": answer.ms,
-                "tools": [tool.name for tool in tools],
-                "nobody_can_use": list(unusable(policy, tools)),
+                "tools": [tool.name for tool in known],
+                "nobody_can_use": list(unusable(policy, known)),
                 "withheld": _withheld(entry, kept) if kept else [],
             }
         )
@@ -100,9 +101,11 @@ def _withheld(entry: Entry, kept: Kept) -> list[str]:
 
 def _say(one: dict[str, Any]) -> None:
     state = f"up, {one['latency_ms']:.0f} ms" if one["state"] == "up" else f"DOWN: {one['why']}"
-    print(f"{one['name']} ({one['kind']}): {state}; {len(one['tools'])} tools")
+    print(f"{one['name']} ({one['kind']}): {state}; {so_many_tools(len(one['tools']))}")
     if one["said"]:
         print(f"  {it_said(one['said'], '  ')}")
+    if one["left_out"]:
+        print(f"  {left_out(one['left_out'])}")
     if one["nobody_can_use"]:
         print(f"  nobody can use yet: {', '.join(one['nobody_can_use'])}")
     if one["withheld"]:

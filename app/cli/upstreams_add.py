@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from app.cli.policy_files import Usage
-from app.cli.upstreams_ask import Answer, ask, it_said
+from app.cli.upstreams_ask import Answer, ask, it_said, left_out, so_many_tools
 from app.settings import Settings
 from app.upstreams.entries import Entry, name_problem, parse
 from app.upstreams.file import append, read_upstreams, tools_of
@@ -56,10 +56,14 @@ def run_add(args: argparse.Namespace, settings: Settings) -> int:
     KeptFile(settings.data_dir, entry.name, time.monotonic).write(kept)
     lines = suggestion(entry, answer.listing)
     if args.json:
-        tools = [tool.name for tool in tools_of(entry, answer.listing)]
-        print(json.dumps({"file": str(settings.upstreams_file), "tools": tools, "policy": lines}, indent=2))
+        names = [tool.name for tool in tools_of(entry, answer.listing)]
+        told = {"file": str(settings.upstreams_file), "tools": names, "left_out": answer.left_out}
+        print(json.dumps({**told, "policy": lines}, indent=2, ensure_ascii=False))
         return 0
-    print(f"{settings.upstreams_file}: [upstream.{entry.name}] added, {len(answer.listing.tools)} tools.")
+    number = so_many_tools(len(answer.listing.tools))
+    print(f"{settings.upstreams_file}: [upstream.{entry.name}] added, {number}.")
+    if answer.left_out:
+        print(f"Some are {left_out(answer.left_out)}.")
     print(f"Nobody sees them until {settings.policy_file} names them, for example:\n")
     print(lines)
     print("Take out what nobody should do, and give the scopes to people. A server that runs takes it over.")

@@ -15,20 +15,23 @@ from app.settings import Settings
 from app.upstreams.entries import Entry
 from app.upstreams.errors import why_of
 from app.upstreams.link import Place, link, lists
-from app.upstreams.listing import Listing, listing
+from app.upstreams.listing import Listing, listing, nameless
 from app.upstreams.upstream import START_SECONDS
 
 SAID_LINES, SAID_LINE = 10, 400  # of a program that does not answer: its last lines, and characters of one
+FEW = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`listing` None: none came, `why`, and what its program `said` last on standard error."""
+    """`listing` None: none came, `why`, and what its program `said` last on standard error.
+    `left_out`: names, quoted, that no policy could hold."""
 
     listing: Listing | None
     ms: float | None = None
     why: str = ""
     said: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def ask(settings: Settings, *entries: Entry) -> list[Answer]:
@@ -50,6 +53,15 @@ def it_said(said: tuple[str, ...] | list[str], indent: str = "") -> str:
     return "\n".join(["It said:", *(f"{indent}  {line}" for line in said)])
 
 
+def left_out(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+    return f"left out, because a policy cannot hold such names: {', '.join(names[:FEW])}{more}"
+
+
+def so_many_tools(number: int) -> str:
+    return "1 tool" if number == 1 else f"{number} tools"
+
+
 async def _ask_one(settings: Settings, entry: Entry) -> Answer:
     said: deque[str] = deque(maxlen=SAID_LINES)
 
@@ -66,8 +78,9 @@ async def _ask_one(settings: Settings, entry: Entry) -> Answer:
         async with contextlib.AsyncExitStack() as stack, asyncio.timeout(START_SECONDS):
             connected = await stack.enter_async_context(link(entry, place))
             began = time.perf_counter()
-            found = listing(await lists(connected.session))
-            return Answer(found, round((time.perf_counter() - began) * 1000, 1))
+            found = await lists(connected.session)
+            ms = round((time.perf_counter() - began) * 1000, 1)
+            return Answer(listing(found), ms, left_out=nameless(found))
     except (Exception, BaseExceptionGroup) as problem:
         return Answer(None, why=why_of(problem, whole=True), said=tuple(said))
 

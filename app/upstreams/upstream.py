@@ -70,6 +70,7 @@ class Upstream:
         self._visible: tuple[Kept | None, Listing] = (None, NOTHING)
         self._work = Apart(strange=isinstance(entry.to, Python))
         self._leaving = asyncio.Event()
+        self._left_out: tuple[str, ...] = ()
         self._said = ""  # why the last try failed
         self.breaker = breakers.CLOSED
         self.tried = asyncio.Event()
@@ -275,9 +276,10 @@ class Upstream:
     def _adopt(self, found: Mapping[str, Any]) -> None:
         """The list is good: keep it, and say what is not as it was."""
         now, before = listing(found), self._kept.current()
-        if left_out := nameless(found):
+        before_left_out, self._left_out = self._left_out, nameless(found)
+        if self._left_out and self._left_out != before_left_out:
             log.warning(
-                "upstream %s: names that cannot be used: %s", self.entry.name, ", ".join(left_out[:20])
+                "upstream %s: names that cannot be used: %s", self.entry.name, ", ".join(self._left_out[:20])
             )
         if before is not None and before.seen == now:
             return

@@ -24,6 +24,7 @@ from app.upstreams.questions import Question
 from app.upstreams.upstream import Upstream
 
 from .conftest import RAW, until
+from .raw import Folder
 from .test_commands import run, told
 
 TALKATIVE = """
@@ -139,6 +140,54 @@ async def running(place: Path, entry: str) -> AsyncIterator[Upstream]:
 
 def warned(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     return [one for one in caplog.records if one.name == "brain.upstreams" and one.levelname == "WARNING"]
+
+
+NAMES = ("echo", "two words", "größe")
+
+
+def lists(place: Path, *names: str) -> None:
+    named = [{"name": name, "inputSchema": {"type": "object"}} for name in names]
+    (place / "raw" / "tools.json").write_text(json.dumps(named))
+
+
+def test_tools_that_no_policy_could_name_are_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lists(place, *NAMES)
+    program = ("--", sys.executable, "-S", str(RAW), str(place / "raw"))
+    assert run(place, "upstreams", "add", "up", *program) == 0
+    why = "left out, because a policy cannot hold such names: 'two words', 'größe'"
+    said = capsys.readouterr().out
+    assert "[upstream.up] added, 1 tool.\n" in said
+    assert f"Some are {why}.\n" in said
+    assert run(place, "upstreams") == 0
+    assert f"; 1 tool\n  {why}\n" in capsys.readouterr().out
+
+
+async def test_the_log_names_them_once_and_again_when_they_are_others(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lists(place, *NAMES)
+    folder = Folder(place / "raw")
+    entry = f'command = ["{sys.executable}", "-S", "{RAW}", "{folder.path}"]'
+    async with running(place, entry) as one:
+
+        async def looked(times: int) -> bool:
+            return folder.read("record").count("tools/list") >= times
+
+        for times in (1, 2, 3):
+            one.look_again()
+            await until(partial(looked, times))
+        lists(place, *NAMES[:2])
+        one.look_again()
+        await until(partial(looked, 4))
+
+        async def told_again() -> bool:
+            return len(warned(caplog)) > 1
+
+        await until(told_again)
+    assert [record.message.partition(": ")[2] for record in warned(caplog)] == [
+        "names that cannot be used: 'two words', 'größe'",
+        "names that cannot be used: 'two words'",
+    ]
 
 
 async def test_the_log_has_the_traceback_of_a_file_once_and_callers_have_neither_words_nor_line(
