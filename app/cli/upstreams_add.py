@@ -107,12 +107,17 @@ def _section(args: argparse.Namespace) -> str:
     elif len(words) == 1 and _PYTHON.fullmatch(words[0]):
         lines.append(f"python = {_toml(_whole(words[0]))}")
     else:
-        lines.append(f"command = [{', '.join(map(_toml, words))}]")
+        lines.append(f"command = [{', '.join(map(_toml, [_program(words[0]), *words[1:]]))}]")
         lines += [f"cwd = {_toml(_whole(args.cwd))}"] if args.cwd else []
         passed = ", ".join(f"{name} = {{ env = {_toml(name)} }}" for name in args.env)
         lines += [f"env = {{ {passed} }}"] if passed else []
     lines += ["pin = true"] if args.pin else []
     return "\n".join(lines) + "\n"
+
+
+def _program(word: str) -> str:
+    """A path from here leads elsewhere from where it runs; a name is looked up in PATH."""
+    return _whole(word) if "/" in word and os.path.exists(os.path.expanduser(word)) else word
 
 
 def _whole(path: str) -> str:

@@ -92,6 +92,20 @@ def test_add_passes_on_what_it_is_told_to_and_no_more(
     assert stat.S_IMODE(os.stat(place / "upstreams.toml").st_mode) == 0o600
 
 
+def test_a_program_named_by_a_path_from_here_is_found_from_where_it_runs(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its other words are its own: nobody else can say which of them are paths."""
+    (place / "venv").mkdir()
+    (place / "venv" / "python").symlink_to(sys.executable)
+    (place / "here").mkdir()
+    monkeypatch.chdir(place / "here")
+    words = ("../venv/python", "-S", str(RAW), "../raw")
+    assert run(place, "upstreams", "add", "raw", "--cwd", ".", "--", *words) == 0
+    text = (place / "upstreams.toml").read_text()
+    assert f'command = ["{place}/venv/python", "-S", "{RAW}", "../raw"]' in text
+
+
 def test_add_may_be_the_first_command_of_all(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "env").write_text(f"DATA_DIR={place / 'data'}\n")
     program = [sys.executable, "-S", str(RAW), str(place / "raw")]
