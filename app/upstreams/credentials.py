@@ -11,13 +11,17 @@ from app.errors import AppError
 from app.upstreams.entries import Command, Entry, Url, Value
 
 MAX_BYTES = 64 * 1024
+WHERE = (
+    "set it in the environment in which the server starts (.env is for the Brain's own), "
+    'or keep it in a file: bearer_file, or { file = "path" } for a header or a variable'
+)
 # What a process is given of our environment: nothing that is ours, enough to find its programs.
 PASSED_ON = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER")
 _SOUNDS_SECRET = re.compile(r"auth|bearer|cookie|credential|key|pass|pat\b|secret|token", re.IGNORECASE)
 
 
 class CredentialMissing(AppError):
-    """The sentence names the variable or file, never a value."""
+    """Why, naming the variable or file, never a value. `detail`: the same, and where it belongs."""
 
     code = "credential_missing"
     status = 503
@@ -48,7 +52,7 @@ def credentials(entry: Entry, environ: Mapping[str, str], folder: Path) -> Crede
             secrets.append(bearer)
         for name, text in headers.items():
             if not text.isascii():
-                raise CredentialMissing(f"The header {name} would hold letters that no header can hold.")
+                raise CredentialMissing(f"the header {name} would hold letters that no header can hold")
         return Credentials(headers=headers, secrets=tuple(secrets))
     return Credentials()
 
@@ -69,16 +73,17 @@ def _text(value: Value, environ: Mapping[str, str], folder: Path) -> str:
         return value.text
     if value.source == "env":
         if not (text := environ.get(value.text, "").strip()):
-            raise CredentialMissing(f"The variable {value.text} is not set.")
+            why = f"the variable {value.text} is not set"
+            raise CredentialMissing(why, detail=f"{why}; {WHERE}")
     else:
         path = located(folder, value.text)
         try:
             with path.open("rb") as opened:
                 text = opened.read(MAX_BYTES).decode().strip()
         except (OSError, UnicodeDecodeError):
-            raise CredentialMissing(f"{path} cannot be read.") from None
+            raise CredentialMissing(f"{path} cannot be read") from None
         if not text:
-            raise CredentialMissing(f"{path} is empty.")
+            raise CredentialMissing(f"{path} is empty")
     if not text.isprintable():
-        raise CredentialMissing(f"{value.text} holds more than one line.")
+        raise CredentialMissing(f"{value.text} holds more than one line")
     return text

@@ -93,6 +93,29 @@ def test_each_of_several_is_told_with_its_own_words_and_one_that_answers_with_no
     assert "the one that answers" not in said
 
 
+def test_a_variable_that_is_not_set_is_told_with_where_it_belongs(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("http://127.0.0.1:9/mcp", "--bearer-env", "MY_KEY")
+    assert run(place, "upstreams", "add", "own", *words) == 2
+    assert capsys.readouterr().err == (
+        "brain: own does not answer: the variable MY_KEY is not set; set it in the environment in which the "
+        "server starts (.env is for the Brain's own), or keep it in a file: bearer_file, or "
+        '{ file = "path" } for a header or a variable. Nothing was written.\n'
+    )
+
+
+@pytest.mark.parametrize("text", ["", "one\ntwo"])
+def test_a_file_of_a_credential_that_is_not_usable_is_one_sentence(
+    place: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "key").write_text(text)
+    words = ("http://127.0.0.1:9/mcp", "--bearer-file", str(place / "key"))
+    assert run(place, "upstreams", "add", "own", *words) == 2
+    why = "holds more than one line" if text else "is empty"
+    assert f"own does not answer: {place}/key {why}. Nothing was written." in capsys.readouterr().err
+
+
 LOADED = {
     "x = 1\ny = (1,\n": "SyntaxError: '(' was never closed (FILE:2). Nothing",
     "def f():\n    raise ValueError('no luck')\nf()\n": "ValueError: no luck (FILE:2). Nothing",
