@@ -87,11 +87,13 @@ async def _ask_one(settings: Settings, entry: Entry) -> Answer:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """What we notice of an upstream while it is asked is not the answer."""
-    log = logging.getLogger("brain.upstreams")
-    before = log.level
-    log.setLevel(logging.ERROR)
+    """What we and the SDK notice of an upstream while it is asked is not the answer."""
+    logs = [logging.getLogger(name) for name in ("brain.upstreams", "mcp")]
+    before = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        log.setLevel(before)
+        for log, level in zip(logs, before, strict=True):
+            log.setLevel(level)

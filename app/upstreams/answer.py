@@ -32,8 +32,8 @@ class Answer:
     `feed`, `end`, `fail` and `tell` are the connection's, `on_…` the parser's.
     """
 
-    def __init__(self, source: Source, most: int) -> None:
-        self._source, self._left = source, most
+    def __init__(self, source: Source, most: int, *, credential: bool = True) -> None:
+        self._source, self._left, self._credential = source, most, credential
         self._parser: Any = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
         self._problem: NoAnswer | None = None
@@ -130,8 +130,8 @@ class Answer:
             raise broke_off()
         if status < 200:
             return  # RFC 9110 §15.2: the answer is still to come
-        if (why := refused(status)) is not None:
-            raise NoAnswer(code=UNREACHABLE, message=why)
+        if (refusal := refused(status, credential=self._credential)) is not None:
+            raise refusal
         if self._coded:
             raise NoAnswer(code=UNUSABLE, message="it encoded its answer in a way that was not asked for")
         self.status, self.streams = status, self.kind.startswith("text/event-stream")

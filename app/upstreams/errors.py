@@ -9,6 +9,7 @@ import mcp_types as mt
 from mcp.shared.exceptions import MCPError
 
 from app.errors import AppError
+from app.tables import one_line
 
 log = logging.getLogger("brain.upstreams")
 
@@ -23,13 +24,15 @@ BROKE_OFF = "the connection broke off"
 TOO_LARGE = "it sent a larger answer than its entry allows"
 # A question in the middle of a call cannot be passed on: there is no saying whose call it belongs to.
 NOT_ASKED = "Questions are passed on since protocol 2026-07-28."
-WHY = "x-why"  # header of such an answer: the words, for whoever looks at the status alone
+NAME_ONE = "name one in its entry: bearer_env, bearer_file or headers"
+# Headers of such an answer: the words, for whoever looks at the status alone.
+WHY, WHOLE = "x-why", "x-whole"
 
 
 class NoAnswer(MCPError):
     """Our side of the line says so, because no answer came. Any other MCPError is the upstream's own word,
     whatever its code: what the SDK calls "connection closed" (-32000) and "timeout" (-32001), others use
-    for refusals of every kind."""
+    for refusals of every kind. `data`: what the operator can do about it, where there is something."""
 
 
 class UpstreamDown(AppError):
@@ -68,24 +71,32 @@ def down(name: str, why: str) -> UpstreamDown:
     )
 
 
-def in_words(problem: MCPError) -> str:
+def in_words(problem: MCPError, *, whole: bool = False) -> str:
+    """`whole`: see `why_of`."""
     code = problem.error.code
     if not isinstance(problem, NoAnswer):
-        return f"it refuses to speak with us (error {code})"
+        words = f": {one_line(problem.error.message)}" if whole and problem.error.message else ""
+        return f"it refuses to speak with us (error {code}){words}"
     if code == mt.CONNECTION_CLOSED:
         return "it closed the connection"
     if code == mt.REQUEST_TIMEOUT:
         return "it did not answer in time"
-    return "it sends what is not MCP" if code == mt.PARSE_ERROR else problem.error.message
+    if code == mt.PARSE_ERROR:
+        return "it sends what is not MCP"
+    advice = problem.error.data
+    return f"{problem.error.message}; {advice}" if whole and advice else problem.error.message
 
 
-def refused(status: int) -> str | None:
-    """In words, where an HTTP status leaves no JSON-RPC to look for."""
+def refused(status: int, *, credential: bool) -> NoAnswer | None:
+    """Where an HTTP status leaves no JSON-RPC to look for. `credential`: we sent one."""
+    why, advice = f"it answers HTTP {status}", ""
     if status in (401, 403):
-        return f"it refuses our credential (HTTP {status})"
-    if status >= 500 or status == 429:
-        return f"it answers HTTP {status}"
-    return None
+        why = f"it refuses our credential (HTTP {status})"
+        if not credential:
+            why, advice = f"it asks for a credential (HTTP {status})", NAME_ONE
+    elif status < 500 and status != 429:
+        return None
+    return NoAnswer(code=UNREACHABLE, message=why, data=advice)
 
 
 def oversize(name: str, most: int) -> UpstreamBroken:
@@ -105,9 +116,10 @@ def why_of(problem: BaseException, *, whole: bool = False) -> str:
     if isinstance(problem, AppError):
         return (whole and problem.detail) or problem.public
     if isinstance(problem, MCPError):
-        return in_words(problem)
+        return in_words(problem, whole=whole)
     if isinstance(problem, httpx2.HTTPStatusError):
-        return problem.response.headers.get(WHY) or f"it answers HTTP {problem.response.status_code}"
+        headers, plain = problem.response.headers, f"it answers HTTP {problem.response.status_code}"
+        return headers.get(WHOLE if whole else WHY) or plain
     if isinstance(problem, TimeoutError):
         return "it did not start in time"
     if isinstance(problem, BaseExceptionGroup):

@@ -141,7 +141,7 @@ class Guarded(Dispatcher[TransportContext]):
             return NoAnswer(code=OVERSIZE, message=TOO_LARGE)
         if error.code == STARTED_ANEW:
             self.end(error.message)
-        return NoAnswer(code=error.code, message=error.message)
+        return NoAnswer(code=error.code, message=error.message, data=error.data)
 
     def _clean_error(self, error: mt.ErrorData) -> MCPError:
         message = self._redactor.text(error.message)[:WORDS_MAX]

@@ -33,10 +33,17 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 class Pool:
     """The connections to one URL. `headers`: of every request; ValueError when one cannot be sent.
-    `most`: bytes of an answer. `kept`: seconds for which a connection without a request stays open."""
+    `most`: bytes of an answer. `kept`: seconds for which a connection without a request stays open.
+    `credential`: the headers hold one."""
 
     def __init__(
-        self, url: str, headers: Mapping[str, str], most: int, *, kept: float = KEPT_SECONDS
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        most: int,
+        *,
+        kept: float = KEPT_SECONDS,
+        credential: bool = True,
     ) -> None:
         to = httpx2.URL(url)
         self._tls = _tls() if to.scheme == "https" else None
@@ -49,7 +56,7 @@ class Pool:
         self._idle: list[Connection] = []  # the one that was used last is the last
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
-        self.most = most
+        self.most, self.credential = most, credential
         self.open: set[Connection] = set()
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -144,7 +151,7 @@ class Connection(asyncio.Protocol):
     def ask(self, request: bytes) -> Answer:
         if self._gone:
             raise broke_off()
-        self._answer = answer = Answer(self, self._pool.most)
+        self._answer = answer = Answer(self, self._pool.most, credential=self._pool.credential)
         self._transport.write(request)
         return answer
 

@@ -117,7 +117,8 @@ async def link(entry: Entry, place: Place, changed: Callable[[], None] = lambda:
                 session, line = await speaking(stack, inner)
                 await negotiate(session)
         except MCPError as problem:
-            raise UpstreamDown(why() or in_words(problem)) from None
+            whole = in_words(problem, whole=True)
+            raise UpstreamDown(why() or in_words(problem), detail=why() or whole) from None
         yield Link(session, line, why)
 
 

@@ -15,10 +15,23 @@ from mcp.client.streamable_http import streamable_http_client
 from app import __version__
 from app.upstreams.answer import STREAM_TIMES
 from app.upstreams.credentials import Credentials
-from app.upstreams.entries import Url
-from app.upstreams.errors import BROKE_OFF, NOT_REACHED, STARTED_ANEW, TOO_LARGE, UNREACHABLE, WHY, refused
+from app.upstreams.entries import Transport, Url
+from app.upstreams.errors import (
+    BROKE_OFF,
+    NOT_REACHED,
+    STARTED_ANEW,
+    TOO_LARGE,
+    UNREACHABLE,
+    WHOLE,
+    WHY,
+    NoAnswer,
+    in_words,
+    refused,
+)
 from app.upstreams.http1 import CONNECT_SECONDS, KEPT_MOST, KEPT_SECONDS, Pool
+from app.upstreams.not_mcp import not_mcp
 from app.upstreams.posts import HEADERS, Posts
+from app.upstreams.redaction import Redactor
 
 ANEW = "it was started anew"
 LEAVE_SECONDS = 1.0  # for the DELETE that ends a session
@@ -33,7 +46,8 @@ class Cut(httpx2.StreamError, httpx2.SSEError):
 @contextlib.contextmanager
 def posts(target: Url, given: Credentials, *, seconds: float, most: int) -> Iterator[Posts]:
     """For the newest protocol."""
-    with contextlib.closing(Pool(target.url, {**HEADERS, **_headers(given)}, most)) as pool:
+    sent = {**HEADERS, **_headers(given)}
+    with contextlib.closing(Pool(target.url, sent, most, credential=bool(given.headers))) as pool:
         yield Posts(pool, max(seconds, IDLE_SECONDS))
 
 
@@ -50,7 +64,7 @@ async def web(
         auth: httpx2.Auth | None = None,
     ) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(
-            transport=Bounded(httpx2.AsyncHTTPTransport(limits=LIMITS), most),
+            transport=Bounded(httpx2.AsyncHTTPTransport(limits=LIMITS), most, target.transport, given),
             headers=_headers(given),
             timeout=httpx2.Timeout(CONNECT_SECONDS, read=max(seconds, IDLE_SECONDS)),
             follow_redirects=False,
@@ -78,21 +92,39 @@ LIMITS = httpx2.Limits(
 class Bounded(httpx2.AsyncBaseTransport):
     """One request that fails is one answer that says so: the SDK would let it end the whole connection."""
 
-    def __init__(self, inner: httpx2.AsyncBaseTransport, most: int) -> None:
-        self._inner, self._most = inner, most
+    def __init__(
+        self, inner: httpx2.AsyncBaseTransport, most: int, transport: Transport, given: Credentials
+    ) -> None:
+        self._inner, self._most, self._transport = inner, most, transport
+        self._credential, self._redactor = bool(given.headers), Redactor(given.secrets)
+        self._first = "GET" if transport == "sse" else "POST"
+        self._met = False  # its first answer was that of an MCP server, as far as one can see
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if request.method == "DELETE":
             request.extensions = {**request.extensions, "timeout": httpx2.Timeout(LEAVE_SECONDS).as_dict()}
         try:
             response = await self._inner.handle_async_request(request)
+            return await self._looked_at(request, response)
         except httpx2.TransportError as problem:
-            return _instead(UNREACHABLE, _in_words(problem))
-        if (why := refused(response.status_code)) is not None:
+            return _instead(NoAnswer(code=UNREACHABLE, message=_in_words(problem)))
+        except Cut as cut:
+            return _instead(NoAnswer(code=UNREACHABLE, message=str(cut)))
+
+    async def _looked_at(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
+        error: object = None
+        problem = refused(response.status_code, credential=self._credential)
+        if problem is None and request.method == "POST" and response.status_code >= 400:
+            response, error = await self._with_error(response)
+        if problem is None and request.method == "POST" and "mcp-session-id" in request.headers:
+            problem = _without_session(response.status_code, error)
+        elif problem is None and request.method == self._first and not self._met and error is None:
+            problem = not_mcp(request.url, response, self._transport)
+        if problem is not None:
             await response.aclose()
-            return _instead(UNREACHABLE, why)
-        if request.method == "POST" and "mcp-session-id" in request.headers:
-            response = await self._with_session(response)
+            advice = self._redactor.text(problem.error.data or "")
+            return _instead(NoAnswer(code=problem.error.code, message=problem.error.message, data=advice))
+        self._met |= request.method == self._first
         streaming = response.headers.get("content-type", "").lower().startswith("text/event-stream")
         if request.method == "POST":
             most = self._most * STREAM_TIMES if streaming else self._most
@@ -101,23 +133,16 @@ class Bounded(httpx2.AsyncBaseTransport):
             response.stream = Counted(response.stream, None)  # type: ignore[arg-type]
         return response
 
-    async def _with_session(self, response: httpx2.Response) -> httpx2.Response:
-        """MCP 2025-11-25, transports, session management: 404 to a session asks for a new one. Servers made
-        after the TypeScript SDK's examples say 400 and -32000 instead."""
-        if response.status_code == 404:
-            await response.aclose()
-            return _instead(STARTED_ANEW, ANEW)
+    async def _with_error(self, response: httpx2.Response) -> tuple[httpx2.Response, object]:
+        """A refusal, read, and the code of the JSON-RPC error in it, if it holds one. Raises Cut."""
         kind = response.headers.get("content-type", "")
-        if response.status_code != 400 or not kind.startswith("application/json"):
-            return response
+        if not kind.startswith("application/json"):
+            return response, None
         response.stream = Counted(response.stream, self._most)  # type: ignore[arg-type]
-        try:
-            body = await response.aread()
-        except Cut as cut:
-            return _instead(UNREACHABLE, str(cut))
-        if _code_in(body) == mt.CONNECTION_CLOSED:
-            return _instead(STARTED_ANEW, ANEW)
-        return httpx2.Response(400, headers={"content-type": kind}, content=body)
+        body = await response.aread()
+        return httpx2.Response(response.status_code, headers={"content-type": kind}, content=body), _code_in(
+            body
+        )
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -151,11 +176,22 @@ def _headers(given: Credentials) -> dict[str, str]:
     return {"User-Agent": f"brain-mcp/{__version__}", **given.headers}
 
 
-def _instead(code: int, message: str) -> httpx2.Response:
+def _without_session(status: int, error: object) -> NoAnswer | None:
+    """MCP 2025-11-25, transports, session management: 404 to a session asks for a new one. Servers made
+    after the TypeScript SDK's examples say 400 and -32000 instead."""
+    if status == 404 or (status == 400 and error == mt.CONNECTION_CLOSED):
+        return NoAnswer(code=STARTED_ANEW, message=ANEW)
+    return None
+
+
+def _instead(problem: NoAnswer) -> httpx2.Response:
     """The SDK takes a JSON-RPC error from the body of a refusal."""
-    error = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}
+    error = problem.error.model_dump(mode="json", exclude_none=True)
+    words = {WHY: in_words(problem), WHOLE: in_words(problem, whole=True)}
     return httpx2.Response(
-        502, headers={"content-type": "application/json", WHY: message}, content=json.dumps(error).encode()
+        502,
+        headers={"content-type": "application/json", **words},
+        content=json.dumps({"jsonrpc": "2.0", "id": None, "error": error}).encode(),
     )
 
 
