@@ -6,17 +6,15 @@ import argparse
 import json
 from typing import Any
 
-from app.cli import upstreams_add
-from app.cli.policy_files import Usage, read
+from app.cli import upstreams_add, upstreams_diff
+from app.cli.policy_files import read
 from app.cli.upstreams_ask import ask, it_said, left_out, so_many_tools
+from app.cli.upstreams_diff import differences, in_words, pinned
 from app.policy.check import unusable
 from app.policy.rules import NO_POLICY
 from app.settings import Settings
-from app.upstreams.entries import Entry
 from app.upstreams.file import kept_of, read_upstreams, tools_of
-from app.upstreams.kept import Kept, KeptFile
-from app.upstreams.names import Names
-from app.upstreams.pins import withheld
+from app.upstreams.kept import KeptFile, all_accepted
 
 
 def register(nouns: Any) -> None:
@@ -26,6 +24,7 @@ def register(nouns: Any) -> None:
     noun.set_defaults(run=run_list)
     verbs = noun.add_subparsers(metavar="VERB")
     upstreams_add.register(verbs)
+    upstreams_diff.register(verbs)
     what = "let in what appeared or changed at a pinned upstream; counts within a second"
     accepting = verbs.add_parser("accept", help=what, description=what)
     accepting.add_argument("who", metavar="NAME")
@@ -53,7 +52,7 @@ def run_list(args: argparse.Namespace, settings: Settings) -> int:
                 "latency_ms": answer.ms,
                 "tools": [tool.name for tool in known],
                 "nobody_can_use": list(unusable(policy, known)),
-                "withheld": _withheld(entry, kept) if kept else [],
+                "withheld": [one.name for one in differences(entry, kept)] if kept else [],
             }
         )
     if args.json:
@@ -67,36 +66,19 @@ def run_list(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def run_accept(args: argparse.Namespace, settings: Settings) -> int:
-    entry = _entry(settings, args.who)
-    kept = kept_of(settings.data_dir, entry.name)
-    if kept is None:
-        raise Usage(f"{entry.name} was never reached, so there is nothing to accept")
-    names = _withheld(entry, kept)
-    if names:
-        KeptFile(settings.data_dir, entry.name, lambda: 0.0).write(Kept(kept.seen, kept.seen.digests()))
+    entry, kept = pinned(settings, args.who)
+    found = differences(entry, kept)
+    names = [one.name for one in found]
     if args.json:
-        print(json.dumps({"accepted": names}))
-    elif names:
-        print(f"Accepted of {entry.name}: {', '.join(names)}")
+        changes = [one.as_json() for one in found]
+        print(json.dumps({"accepted": names, "changes": changes}, ensure_ascii=False))
     else:
-        print(f"Nothing of {entry.name} is withheld.")
+        print(in_words(found) if found else f"Nothing of {entry.name} is withheld.")
+    if found:  # and shown
+        KeptFile(settings.data_dir, entry.name, lambda: 0.0).write(all_accepted(kept.seen))
+        if not args.json:
+            print(f"Accepted of {entry.name}: {', '.join(names)}")
     return 0
-
-
-def _entry(settings: Settings, name: str) -> Entry:
-    entries = {entry.name: entry for entry in read_upstreams(settings.upstreams_file).entries}
-    if name not in entries:
-        raise Usage(f"no upstream is named {name}; there are: {', '.join(entries) or 'none'}")
-    return entries[name]
-
-
-def _withheld(entry: Entry, kept: Kept) -> list[str]:
-    """Names as they are here."""
-    if not entry.pin:
-        return []
-    names = Names(entry)
-    held = withheld(kept.accepted, kept.seen.digests())
-    return sorted(names.name(one.partition(" ")[2]) for one in held)
 
 
 def _say(one: dict[str, Any]) -> None:
@@ -109,4 +91,5 @@ def _say(one: dict[str, Any]) -> None:
     if one["nobody_can_use"]:
         print(f"  nobody can use yet: {', '.join(one['nobody_can_use'])}")
     if one["withheld"]:
-        print(f"  withheld until `brain upstreams accept {one['name']}`: {', '.join(one['withheld'])}")
+        name, held = one["name"], ", ".join(one["withheld"])
+        print(f"  withheld until `brain upstreams accept {name}` (what changed: `diff {name}`): {held}")

@@ -14,7 +14,7 @@ from app.cli.upstreams_ask import Answer, ask, it_said, left_out, so_many_tools
 from app.settings import Settings
 from app.upstreams.entries import Entry, name_problem, parse
 from app.upstreams.file import append, read_upstreams, tools_of
-from app.upstreams.kept import Kept, KeptFile
+from app.upstreams.kept import KeptFile, all_accepted
 from app.upstreams.listing import Listing
 from app.upstreams.names import Names
 
@@ -52,8 +52,7 @@ def run_add(args: argparse.Namespace, settings: Settings) -> int:
             print(json.dumps({"why": answer.why, "said": answer.said}, indent=2, ensure_ascii=False))
         raise Usage(_no_answer(args.who, answer))
     append(settings.upstreams_file, section)
-    kept = Kept(answer.listing, answer.listing.digests())
-    KeptFile(settings.data_dir, entry.name, time.monotonic).write(kept)
+    KeptFile(settings.data_dir, entry.name, time.monotonic).write(all_accepted(answer.listing))
     lines = suggestion(entry, answer.listing)
     if args.json:
         names = [tool.name for tool in tools_of(entry, answer.listing)]

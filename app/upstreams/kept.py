@@ -7,12 +7,13 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.errors import AppError
 from app.strict import json_object
-from app.upstreams.listing import Listing, listing
+from app.upstreams.listing import Definition, Listing, listing
+from app.upstreams.pins import digest
 
 log = logging.getLogger("brain")
 
@@ -29,10 +30,26 @@ class KeptUnusable(AppError):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """`seen`: what the upstream said last. `accepted`: digests (pins.py) that the operator let in."""
+    """`seen`: what the upstream said last. `accepted`: digests (pins.py) that the operator let in.
+    `were`: the definitions behind those of them that are other ones by now, or gone."""
 
     seen: Listing
     accepted: Mapping[str, str]
+    were: Mapping[str, Definition] = field(default_factory=dict)
+
+    def followed_by(self, now: Listing) -> Kept:
+        """With what it says now, of which nothing new is accepted."""
+        digests, accepted = now.digests(), self.accepted
+        known = {**self.were, **_accepted(self.seen.instructing(), accepted)}
+        return Kept(
+            now,
+            accepted,
+            {name: one for name, one in known.items() if digests.get(name) != accepted[name]},
+        )
+
+
+def all_accepted(seen: Listing) -> Kept:
+    return Kept(seen, seen.digests())
 
 
 class KeptFile:
@@ -69,7 +86,8 @@ class KeptFile:
 
     def write(self, kept: Kept) -> None:
         """Whole or not at all. Raises KeptUnusable."""
-        text = json.dumps({**kept.seen.as_json(), "accepted": dict(kept.accepted)}, indent=1)
+        table = {**kept.seen.as_json(), "accepted": dict(kept.accepted), "were": dict(kept.were)}
+        text = json.dumps(table, indent=1)
         temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -90,8 +108,13 @@ class KeptFile:
 
 def _read(path: Path) -> Kept:
     data = json_object(path.read_bytes())
-    accepted = data.pop("accepted")
-    return Kept(listing(data), {str(name): str(value) for name, value in accepted.items()})
+    accepted = {str(name): str(value) for name, value in data.pop("accepted").items()}
+    were = data.pop("were", {})  # files of before have none
+    return Kept(listing(data), accepted, _accepted(were, accepted))
+
+
+def _accepted(definitions: Mapping[str, Definition], accepted: Mapping[str, str]) -> dict[str, Definition]:
+    return {name: one for name, one in definitions.items() if digest(one) == accepted.get(name)}
 
 
 def _stamp(path: Path) -> _Stamp | None:

@@ -32,12 +32,15 @@ class Listing:
     resources: Mapping[str, Definition] = field(default_factory=dict)
     templates: Mapping[str, Definition] = field(default_factory=dict)
 
-    def digests(self) -> dict[str, str]:
-        """Of what says to a model how to behave. Resources are data; they come and go."""
+    def instructing(self) -> dict[str, Definition]:
+        """What says to a model how to behave. Resources are data; they come and go."""
         return {
-            **{f"tool {name}": digest(one) for name, one in self.tools.items()},
-            **{f"prompt {name}": digest(one) for name, one in self.prompts.items()},
+            **{f"tool {name}": one for name, one in self.tools.items()},
+            **{f"prompt {name}": one for name, one in self.prompts.items()},
         }
+
+    def digests(self) -> dict[str, str]:
+        return {name: digest(one) for name, one in self.instructing().items()}
 
     def without(self, withheld: frozenset[str]) -> Listing:
         if not withheld:

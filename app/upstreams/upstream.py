@@ -32,7 +32,7 @@ from app.upstreams.errors import (
     why_of,
 )
 from app.upstreams.guarded import with_headers
-from app.upstreams.kept import Kept, KeptFile, KeptUnusable
+from app.upstreams.kept import Kept, KeptFile, KeptUnusable, all_accepted
 from app.upstreams.link import Link, lists
 from app.upstreams.listing import NOTHING, Listing, listing, nameless
 from app.upstreams.pins import Changes, compare, withheld
@@ -284,11 +284,11 @@ class Upstream:
         if before is not None and before.seen == now:
             return
         digests = now.digests()
-        accepted = digests if before is None or not self.entry.pin else dict(before.accepted)
+        kept = all_accepted(now) if before is None or not self.entry.pin else before.followed_by(now)
         try:
-            self._kept.write(Kept(now, accepted))
+            self._kept.write(kept)
         except KeptUnusable as problem:
             log.error("upstream %s: %s", self.entry.name, problem.public)
-            self._kept.hold(Kept(now, accepted))
+            self._kept.hold(kept)
         if before is not None and (changes := compare(before.seen.digests(), digests)):
-            self._tell(self.entry, changes, bool(withheld(accepted, digests)))
+            self._tell(self.entry, changes, bool(withheld(kept.accepted, digests)))

@@ -64,7 +64,7 @@ async def descriptions(house: Upstreamed) -> dict[str, str]:
 
 
 async def test_a_changed_description_is_withheld_where_it_is_pinned_until_it_is_accepted(
-    pinned: tuple[Upstreamed, bool],
+    pinned: tuple[Upstreamed, bool], capsys: pytest.CaptureFixture[str]
 ) -> None:
     house, pin = pinned
     assert await descriptions(house) == {f"up_{t['name']}": t["description"] for t in TOOLS}
@@ -92,8 +92,10 @@ async def test_a_changed_description_is_withheld_where_it_is_pinned_until_it_is_
     if not pin:
         return
     (house.folder / "env").write_text(f"DATA_DIR={house.folder}\n")
-    words = ["--env-file", str(house.folder / "env"), "upstreams", "accept", "up"]
-    assert await asyncio.to_thread(main, words) == 0
+    words = ["--env-file", str(house.folder / "env"), "upstreams"]
+    assert await asyncio.to_thread(main, [*words, "diff", "up"]) == 1
+    assert "  description\n    - Says what it was told.\n    + " + POISON in capsys.readouterr().out
+    assert await asyncio.to_thread(main, [*words, "accept", "up"]) == 0
 
     async def accepted() -> bool:
         return (await descriptions(house)).get("up_echo") == POISON
