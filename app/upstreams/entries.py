@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -145,6 +146,10 @@ def _entry(name: str, table: Table) -> Entry:
     if (problem := name_problem(name)) is not None:
         table.problems.append(f"{table.place}: {problem}")
     kinds = [kind for kind in _FIELDS if kind in table.data]
+    if not kinds and (near := _near_kinds(table)):
+        for field, kind in near.items():
+            table.wrong(field, f"unknown; did you mean `{kind}`?")
+        return Entry(name, Python("", ""))
     if len(kinds) != 1:
         table.problems.append(f"{table.place}: say exactly one of {', '.join(_FIELDS)}")
         return Entry(name, Python("", ""))
@@ -161,6 +166,14 @@ def _entry(name: str, table: Table) -> Entry:
         concurrency=table.whole("concurrency", 16, most=1000),
         max_result=table.whole("max_result_kb", 4096, most=65536) * 1024,
     )
+
+
+def _near_kinds(table: Table) -> dict[str, str]:
+    known = {*_SHARED, *(field for fields in _FIELDS.values() for field in fields)}
+    near = {
+        field: difflib.get_close_matches(field, _FIELDS, 1) for field in sorted(table.data.keys() - known)
+    }
+    return {field: kinds[0] for field, kinds in near.items() if kinds}
 
 
 def name_problem(name: str) -> str | None:

@@ -21,6 +21,7 @@ MISTAKES = {
     "[upstream.a_b]\n" + URL: "upstream.a_b: not a name for an upstream; use a-z, 0-9 and `-`, like `github`",
     "[upstream.list]\n" + URL: "upstream.list: reads like a tool of the Brain; take another name",
     "[upstream.a]": "upstream.a: say exactly one of python, command, url",
+    "[upstream.a]\ncomand = ['x']\npin = true": "upstream.a.comand: unknown; did you mean `command`?",
     f'[upstream.a]\n{URL}\ncommand = ["x"]': "upstream.a: say exactly one of python, command, url",
     f"[upstream.a]\n{URL}\ntimeot = 1": "upstream.a.timeot: unknown; did you mean `timeout`?",
     f"[upstream.a]\n{URL}\ncwd = '/x'": "upstream.a.cwd: unknown; known here: url, headers, bearer_env, "
@@ -63,6 +64,10 @@ def test_a_mistake_is_told_with_its_place_and_its_fix(text: str) -> None:
 def test_all_mistakes_come_at_once() -> None:
     text = "".join(f"[upstream.a{n}]\ntimeout = 0\n{URL}\n" for n in range(5))
     assert len(problems(f"version = 2\n{text}")) == 6
+
+
+def test_a_kind_that_is_misspelt_is_one_mistake() -> None:
+    assert len(problems("version = 1\n[upstream.a]\ncomand = ['x']")) == 1
 
 
 def test_two_without_a_namespace_are_refused() -> None:
