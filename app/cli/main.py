@@ -39,7 +39,10 @@ USAGE = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 fine, 1 a problem was found, 2 wrong usage or configuration."""
     words = sys.argv[1:] if argv is None else list(argv)
-    args = parser(_needed(words)).parse_args(words)
+    commands = parser(_needed(words))
+    args, unknown = commands.parse_known_args(words)
+    if unknown:
+        commands.error(f"unrecognized arguments: {' '.join(unknown)}{getattr(args, 'on_unknown', '')}")
     try:
         return _run(args, _settings(args))
     except AppError as problem:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 from typing import Any
 
+from app.catalogue import catalogue
 from app.cli import upstreams_add, upstreams_diff
 from app.cli.policy_files import read
 from app.cli.upstreams_ask import ask, it_said, left_out, so_many_tools
@@ -13,8 +15,11 @@ from app.cli.upstreams_diff import differences, in_words, pinned
 from app.policy.check import unusable
 from app.policy.rules import NO_POLICY
 from app.settings import Settings
+from app.upstreams.entries import Upstreams
 from app.upstreams.file import kept_of, read_upstreams, tools_of
 from app.upstreams.kept import KeptFile, all_accepted
+
+BRAIN = "the Brain's own"
 
 
 def register(nouns: Any) -> None:
@@ -36,11 +41,15 @@ def run_list(args: argparse.Namespace, settings: Settings) -> int:
     """Asks each of them now. 1 when one does not answer."""
     found = read_upstreams(settings.upstreams_file)
     policy = read(settings.policy_file) if settings.policy_file.exists() else NO_POLICY
+    whose = _of_the_brain(found)
     told = []
     for entry, answer in zip(found.entries, ask(settings, *found.entries), strict=True):
         kept = kept_of(settings.data_dir, entry.name)
         listed = answer.listing or (kept.seen if kept else None)
-        known = tuple(tools_of(entry, listed)) if listed else ()
+        known = {tool.name: tool for tool in tools_of(entry, listed)} if listed else {}
+        taken = {name: whose[name] for name in known if name in whose}
+        tools = tuple(tool for tool in known.values() if tool.name not in taken)
+        whose |= dict.fromkeys(known.keys() - taken.keys(), entry.name)
         told.append(
             {
                 "name": entry.name,
@@ -50,8 +59,9 @@ def run_list(args: argparse.Namespace, settings: Settings) -> int:
                 "said": answer.said,
                 "left_out": answer.left_out,
                 "latency_ms": answer.ms,
-                "tools": [tool.name for tool in known],
-                "nobody_can_use": list(unusable(policy, known)),
+                "tools": [tool.name for tool in tools],
+                "taken": taken,
+                "nobody_can_use": list(unusable(policy, tools)),
                 "withheld": [one.name for one in differences(entry, kept)] if kept else [],
             }
         )
@@ -63,6 +73,13 @@ def run_list(args: argparse.Namespace, settings: Settings) -> int:
         for one in told:
             _say(one)
     return 1 if any(one["state"] == "down" for one in told) else 0
+
+
+def _of_the_brain(found: Upstreams) -> dict[str, str]:
+    """Names of tools that no upstream gets, as the server has it: the first of a name counts."""
+    if all(entry.namespace for entry in found.entries):
+        return {}
+    return {tool.name: BRAIN for tool in asyncio.run(catalogue(notes=found.brain))}
 
 
 def run_accept(args: argparse.Namespace, settings: Settings) -> int:
@@ -88,6 +105,9 @@ def _say(one: dict[str, Any]) -> None:
         print(f"  {it_said(one['said'], '  ')}")
     if one["left_out"]:
         print(f"  {left_out(one['left_out'])}")
+    if one["taken"]:
+        named = ", ".join(f"{name} ({whose})" for name, whose in one["taken"].items())
+        print(f"  left out, because there is one of that name: {named}")
     if one["nobody_can_use"]:
         print(f"  nobody can use yet: {', '.join(one['nobody_can_use'])}")
     if one["withheld"]:

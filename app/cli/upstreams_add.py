@@ -20,6 +20,7 @@ from app.upstreams.names import Names
 
 _PYTHON = re.compile(r".+\.py:[A-Za-z_]\w*")
 TO = "http://… or https://…; FILE.py:NAME for a FastMCP object; or a program and its arguments, after --"
+AFTER = "; a program and its arguments stand after --: brain upstreams add NAME -- PROGRAM ARGUMENT …"
 
 
 def register(verbs: Any) -> None:
@@ -35,7 +36,7 @@ def register(verbs: Any) -> None:
     adding.add_argument("--cwd", metavar="FOLDER", help="of a program: where it runs")
     adding.add_argument("--pin", action="store_true", help="withhold later changes until they are accepted")
     adding.add_argument("--json", action="store_true", help="as JSON")
-    adding.set_defaults(run=run_add, on_record="upstreams/add")
+    adding.set_defaults(run=run_add, on_record="upstreams/add", on_unknown=AFTER)
 
 
 def run_add(args: argparse.Namespace, settings: Settings) -> int:
@@ -64,6 +65,8 @@ def run_add(args: argparse.Namespace, settings: Settings) -> int:
     if answer.left_out:
         print(f"Some are {left_out(answer.left_out)}.")
     print(f"Nobody sees them until {settings.policy_file} names them, for example:\n")
+    if not settings.policy_file.exists():
+        print("version = 1\n")
     print(lines)
     print("Take out what nobody should do, and give the scopes to people. A server that runs takes it over.")
     return 0

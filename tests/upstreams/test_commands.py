@@ -73,6 +73,20 @@ def test_what_add_suggests_is_a_policy(place: Path, capsys: pytest.CaptureFixtur
     ]
 
 
+def test_what_add_suggests_is_a_whole_policy_where_there_is_none(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("upstreams", "add", "own", str(place / "own.py") + ":mcp")
+    assert run(place, *words) == 0
+    said = capsys.readouterr().out
+    begins, ends = said.index("version = 1\n"), said.index("Take out what")
+    assert len(parse(said[begins:ends]).own_scopes) == 2
+    (place / "upstreams.toml").unlink()
+    (place / "policy.toml").write_text("version = 1\n")
+    assert run(place, *words) == 0
+    assert "version = 1" not in capsys.readouterr().out
+
+
 def test_add_passes_on_what_it_is_told_to_and_no_more(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,6 +104,21 @@ def test_add_passes_on_what_it_is_told_to_and_no_more(
     assert "OTHER_TOKEN" not in started["environ"]
     assert started["cwd"] == str(place)
     assert stat.S_IMODE(os.stat(place / "upstreams.toml").st_mode) == 0o600
+
+
+def test_add_says_what_is_missing_where_the_words_of_a_program_are_taken_for_ours(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(place, "upstreams", "add", "own", "npx", "-y", "some-server")
+    assert ended.value.code == 2
+    assert (
+        "brain: error: unrecognized arguments: -y some-server; a program and its arguments stand after --: "
+        "brain upstreams add NAME -- PROGRAM ARGUMENT …\n"
+    ) in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run(place, "upstreams", "--nothing")
+    assert capsys.readouterr().err.endswith("brain: error: unrecognized arguments: --nothing\n")
 
 
 def test_a_program_named_by_a_path_from_here_is_found_from_where_it_runs(
@@ -155,6 +184,24 @@ def test_the_list_says_state_latency_tools_and_what_nobody_can_use(
     said = capsys.readouterr().out
     assert "nobody can use yet: own_change" in said
     assert "gone (url): DOWN: it cannot be reached; 0 tools" in said
+
+
+def test_a_tool_whose_name_is_taken_is_told_as_that(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It was told as one that a policy could give to somebody."""
+    (place / "own.py").write_text(OWN.replace("def change", "def search"))
+    (place / "upstreams.toml").write_text(
+        'version = 1\n[upstream.own]\npython = "own.py:mcp"\nnamespace = false\n'
+    )
+    assert run(place, "upstreams", "--json") == 0
+    (own,) = told(capsys)["upstreams"]
+    assert (own["tools"], own["nobody_can_use"]) == (["look"], ["look"])
+    assert own["taken"] == {"search": "the Brain's own"}
+    assert run(place, "upstreams") == 0
+    said = capsys.readouterr().out
+    assert "  left out, because there is one of that name: search (the Brain's own)\n" in said
+    (place / "upstreams.toml").write_text(f"brain = false\n{(place / 'upstreams.toml').read_text()}")
+    assert run(place, "upstreams", "--json") == 0
+    assert told(capsys)["upstreams"][0]["tools"] == ["look", "search"]
 
 
 def test_asking_several_at_once_hides_what_they_say_then_and_nothing_later(
