@@ -16,7 +16,7 @@ from app.cli.policy_files import known_tools
 from app.cli.tunnel_provision import PERMISSIONS
 from app.pages.connect import lan_snippets
 from app.policy.cases import run_cases
-from app.policy.check import check
+from app.policy.check import Tool, check
 from app.policy.parse import parse
 from app.policy.rules import BUILT_IN
 
@@ -100,6 +100,28 @@ def test_the_policy_in_the_readme_is_fine_and_does_what_its_cases_say() -> None:
     results = run_cases(policy, tools)
     assert len(results) == 3
     assert all(result.ok for result in results)
+
+
+FILE_TOOLS = ("files_write_file", "files_edit_file", "files_create_directory")
+CASE = """
+[[case]]
+as = "alice@example.com"
+tool = "{tool}"
+args = {{ path = "{path}" }}
+expect = "{expect}"
+"""
+
+
+def test_in_the_readme_alice_writes_below_the_shared_folder_with_every_tool_and_nowhere_else() -> None:
+    (text,) = re.findall(r"```toml\n# policy.toml\n(.*?)```", README, re.DOTALL)
+    (scope,) = (scope for scope in parse(text).own_scopes if scope.name == "files:write")
+    assert scope.tools == FILE_TOOLS
+    for tool in FILE_TOOLS:
+        for path, expect in (("/srv/files/shared/a.txt", "allow"), ("/srv/files/a.txt", "deny")):
+            text += CASE.format(tool=tool, path=path, expect=expect)
+    schema = {"type": "object", "properties": {"path": {"type": "string"}}}
+    results = run_cases(parse(text), [Tool(tool, False, schema, named_only=True) for tool in FILE_TOOLS])
+    assert [result.ok for result in results] == [True] * 6
 
 
 def test_the_readme_lists_the_permissions_of_the_api_token_and_no_others() -> None:
