@@ -106,8 +106,8 @@ class Pool:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 connection = await self._connected()
-        except (OSError, UnicodeError):  # a name that cannot be one, too
-            raise NoAnswer(code=UNREACHABLE, message=NOT_REACHED) from None
+        except (OSError, UnicodeError) as problem:  # a name that cannot be one, too
+            raise NoAnswer(code=UNREACHABLE, message=NOT_REACHED, data=_advice(problem)) from None
         if self._closed:
             connection.abort()
         return connection
@@ -252,6 +252,14 @@ def _tls() -> ssl.SSLContext:
     context = httpx2.create_ssl_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def _advice(problem: Exception) -> str:
+    if isinstance(problem, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {problem.verify_message} (SSL_CERT_FILE says whom to trust)"
+    if isinstance(problem, ssl.SSLError):
+        return "what listens there does not speak TLS; is it http://?"
+    return getattr(problem, "strerror", None) or ""
 
 
 def _fields(headers: Iterable[tuple[str, str]]) -> bytes:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from app.simulator.certificates import CertificateAuthority
 from app.upstreams.entries import parse
 from app.upstreams.errors import why_of
 from app.upstreams.link import Place, link
 
+from .http1.server import OK, serving
 from .test_commands import run
 
 PAGE = "Content-Type: text/html"
@@ -103,6 +105,27 @@ async def test_a_credential_that_is_refused_is_ours(path: str, tmp_path: Path) -
         url = f"http://127.0.0.1:{port}{path}"
         told = await why(url, "bearer_env = 'A_TOKEN'", tmp_path, whole=True)
     assert told == "it refuses our credential (HTTP 401)"
+
+
+async def test_why_tls_fails_is_told_to_the_operator_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+
+    async def not_understood(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 What\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(not_understood, "127.0.0.1", 0) as plain:
+        url = f"https://127.0.0.1:{plain.sockets[0].getsockname()[1]}/mcp"
+        assert await why(url, "", tmp_path, whole=False) == "it cannot be reached"
+        assert await why(url, "", tmp_path, whole=True) == (
+            "it cannot be reached; what listens there does not speak TLS; is it http://?"
+        )
+    async with serving(OK, tls=CertificateAuthority(time.time()).server(["localhost"])) as server:
+        told = await why(f"https://localhost:{server.port}/mcp", "", tmp_path, whole=True)
+    assert told.startswith("it cannot be reached; its certificate is not trusted: ")
+    assert told.endswith("(SSL_CERT_FILE says whom to trust)")
 
 
 @pytest.mark.parametrize("path", ["/mcp", "/sse"])
