@@ -91,11 +91,13 @@ def suggestion(entry: Entry, found: Listing) -> str:
             fields = [f'[scopes."{entry.name}:{what}"]', f'description = "{words} {entry.name}"']
             fields.append(f"tools = {json.dumps(tools)}")
             parts.append("\n".join(fields))
-    for kind, key in (("resources", names.uri), ("prompts", names.name)):
-        if named := [key(one) for one in getattr(found, kind)] + [
-            names.uri(one) for one in (found.templates if kind == "resources" else ())
-        ]:
-            parts.append(f'[scopes."{entry.name}:{kind}"]\n{kind} = {json.dumps(named)}')
+    addresses = {one: names.uri(one) for one in (*found.resources, *found.templates)}
+    prompts = {one: names.name(one) for one in found.prompts}
+    for kind, here in (("resources", addresses), ("prompts", prompts)):
+        if named := [one for one in here.values() if one is not None]:
+            parts.append(f'[scopes."{entry.name}:{kind}"]\n{kind} = [{", ".join(map(_toml, named))}]')
+    if left_out := [one for one, here in addresses.items() if here is None]:
+        parts.append(f"# Left out, not a URI with a scheme: {', '.join(left_out)}")
     return "\n\n".join(parts) + "\n"
 
 

@@ -135,14 +135,17 @@ class Behind:
         return block
 
     def _here(self, uri: str) -> str:
-        """Where a resource of its is here. A web page that it does not list as one stays where it is."""
-        if not uri.startswith(("http://", "https://")):
-            return self.names.uri(uri)
+        """Where a resource of its is here. What means the same for everybody, such as a web page or a mail
+        address, stays what it is unless it is listed as a resource."""
+        its_own = "://" in uri and not uri.startswith(("http://", "https://"))
+        return (self.names.uri(uri) or uri) if its_own or self._lists(uri) else uri
+
+    def _lists(self, uri: str) -> bool:
         listing = self.upstream.visible()
-        listed = uri in listing.resources or any(
-            match_uri_template(uri, template) is not None for template in listing.templates
+        return uri in listing.resources or any(
+            self.names.uri(one) is not None and match_uri_template(uri, one) is not None
+            for one in listing.templates
         )
-        return self.names.uri(uri) if listed else uri
 
 
 class UpstreamTool(Tool):

@@ -23,7 +23,7 @@ from app.upstreams.components import (
     UpstreamTemplate,
     UpstreamTool,
 )
-from app.upstreams.listing import Definition, Listing
+from app.upstreams.listing import KEYS, Definition, Listing
 from app.upstreams.upstream import Upstream
 
 log = logging.getLogger("brain.upstreams")
@@ -43,6 +43,7 @@ class Mounted(Provider):
         self._resources: dict[str, UpstreamResource] = {}
         self._templates: dict[str, UpstreamTemplate] = {}
         self._prompts: dict[str, UpstreamPrompt] = {}
+        self._said: dict[tuple[str, str], list[str]] = {}
 
     def show(self, upstreams: Iterable[Upstream]) -> None:
         """These from now on, and no others."""
@@ -128,29 +129,27 @@ class Mounted(Provider):
         for behind, listing in self._made_of:
             left_out = []
             for one in getattr(listing, kind).values():
-                if kind in ("resources", "templates") and not _addressable(behind, one):
-                    continue
                 try:
                     made = make(behind, one)
                 except ValueError:  # pydantic: what it says of itself is no tool, prompt or resource
-                    left_out.append(str(one.get("name", "")))
+                    left_out.append(one[KEYS[kind]])
                     continue
                 if taken(key(made)) or key(made) in found:
                     left_out.append(key(made))
                 else:
                     found[key(made)] = made
-            _say(behind.entry.name, kind, left_out)
+            self._say(behind.entry.name, kind, left_out)
         return found
+
+    def _say(self, upstream: str, kind: str, left_out: list[str]) -> None:
+        """Once, not again for whatever else is listed anew."""
+        if left_out and self._said.get((upstream, kind)) != left_out:
+            named = ", ".join(left_out[:20])
+            log.warning(
+                "upstream %s: %s left out, their names are taken or unusable: %s", upstream, kind, named
+            )
+        self._said[upstream, kind] = left_out
 
 
 def _same(one: tuple[Behind, Listing], other: tuple[Behind, Listing]) -> bool:
     return one[0] is other[0] and one[1] is other[1]
-
-
-def _addressable(behind: Behind, one: Definition) -> bool:
-    return behind.names.can_be(one.get("uri") or one.get("uriTemplate") or "")
-
-
-def _say(name: str, kind: str, left_out: Iterable[str]) -> None:
-    if named := ", ".join(list(left_out)[:20]):
-        log.warning("upstream %s: %s that are somebody else's name, or unusable: %s", name, kind, named)

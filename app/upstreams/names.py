@@ -6,11 +6,13 @@ import re
 
 from app.upstreams.entries import Entry
 
-_URI = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)(.*)", re.DOTALL)
+# RFC 3986 §3: a scheme, and what follows it. Many have no `//`, as `urn:isbn:123`.
+_URI = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*:(?://)?)(.*)", re.DOTALL)
 
 
 class Names:
-    """With a namespace `name` a tool is `name_tool` and a resource `scheme://name/rest`; else as it was."""
+    """With a namespace `name` a tool is `name_tool`, and a resource `scheme://name/rest` or
+    `scheme:name/rest`; else as it was."""
 
     def __init__(self, entry: Entry) -> None:
         self._prefix = entry.prefix
@@ -19,17 +21,15 @@ class Names:
     def name(self, there: str) -> str:
         return f"{self._prefix}{there}"
 
-    def uri(self, there: str) -> str:
+    def uri(self, there: str) -> str | None:
+        """Of a URI, or a template of URIs. None: without a scheme it cannot be told from those of others."""
         match = _URI.fullmatch(there)
-        return f"{match[1]}{self._part}{match[2]}" if match else there
+        return None if match is None else f"{match[1]}{self._part}{match[2]}"
 
     def uri_there(self, here: str) -> str | None:
-        """None: not one of this upstream's."""
+        """Of a URI or a template. None: not one of this upstream's."""
         match = _URI.fullmatch(here)
         if match is None or not match[2].startswith(self._part):
             return None
-        return f"{match[1]}{match[2][len(self._part) :]}"
-
-    def can_be(self, there: str) -> bool:
-        """Whether a URI can be told from those of others."""
-        return not self._part or _URI.fullmatch(there) is not None
+        there = f"{match[1]}{match[2][len(self._part) :]}"
+        return there if self.uri(there) == here else None  # `x:name///a` is no other name of `x://a`

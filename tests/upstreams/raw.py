@@ -1,7 +1,8 @@
 """An MCP server made of nothing but the standard library, which misbehaves when it is told to.
 
 `python raw.py FOLDER` speaks on standard input and output; `RawHttp` speaks HTTP in the loop of a test.
-FOLDER/mode says how to behave from the next message on; FOLDER/tools.json what to list.
+FOLDER/mode says how to behave from the next message on; FOLDER/tools.json what to list;
+FOLDER/answers.json what to answer to other methods.
 """
 
 from __future__ import annotations
@@ -49,6 +50,10 @@ class Folder:
         text = self.read("tools.json")
         return list(json.loads(text)) if text else TOOLS
 
+    def answers(self) -> dict[str, dict[str, Any]]:
+        text = self.read("answers.json")
+        return dict(json.loads(text)) if text else {}
+
     def record(self, what: Any) -> None:
         with (self.path / "record").open("a") as out:
             out.write(json.dumps(what) + "\n")
@@ -61,11 +66,14 @@ def answer(folder: Folder, message: dict[str, Any], seen: dict[str, Any]) -> dic
     if number is None:
         return None
     old = "legacy" in folder.mode
+    answers = folder.answers()
+    capabilities: dict[str, Any] = {"tools": {"listChanged": True}} | ({"resources": {}} if answers else {})
+    if method in answers:
+        cached = {} if old else {"ttlMs": 0, "cacheScope": "private"}
+        return _result(number, cached | answers[method], modern=not old)
     if method == "server/discover" and not old:
-        capabilities = {"tools": {"listChanged": True}}
         return _result(number, {"supportedVersions": [MODERN], "capabilities": capabilities, "ttlMs": 0})
     if method == "initialize":
-        capabilities = {"tools": {"listChanged": True}}
         info = {"name": "raw", "version": "1"}
         return _result(
             number,

@@ -135,6 +135,20 @@ def test_a_program_named_by_a_path_from_here_is_found_from_where_it_runs(
     assert f'command = ["{place}/venv/python", "-S", "{RAW}", "../raw"]' in text
 
 
+def test_add_names_the_resources_as_they_are_here_and_says_which_cannot_be(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    resources = {"resources": [{"uri": uri, "name": uri} for uri in ("memo:one", "raw://n")]}
+    templates = {"resourceTemplates": [{"uriTemplate": uri, "name": uri} for uri in ("memo:{x}", "{+path}")]}
+    answers = {"resources/list": resources, "resources/templates/list": templates}
+    (place / "raw" / "answers.json").write_text(json.dumps(answers))
+    program = [sys.executable, "-S", str(RAW), str(place / "raw")]
+    assert run(place, "upstreams", "add", "raw", "--", *program) == 0
+    said = capsys.readouterr().out
+    assert 'resources = ["memo:raw/one", "raw://raw/n", "memo:raw/{x}"]' in said
+    assert "# Left out, not a URI with a scheme: {+path}" in said
+
+
 def test_add_may_be_the_first_command_of_all(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "env").write_text(f"DATA_DIR={place / 'data'}\n")
     program = [sys.executable, "-S", str(RAW), str(place / "raw")]

@@ -92,11 +92,35 @@ def test_the_example_is_all_that_there_is_to_say() -> None:
     assert {"headers", "pin", "trust_annotations", "tell_caller", "env", "cwd", "memory_mb"} <= named
 
 
-@given(st.text(), st.booleans())
+uris = st.from_regex(r"[a-z]{1,3}:(//)?(up/?)?.*", fullmatch=True)
+
+
+@given(uris | st.text(), st.booleans())
 def test_a_uri_comes_back_as_it_was(uri: str, namespace: bool) -> None:
     names = Names(Entry("up", Python("", ""), namespace=namespace))
-    if names.can_be(uri):
-        here = names.uri(uri)
-        assert names.uri_there(here) in (uri, None)
-        if "://" in uri and names.uri_there(here) is None:
-            assert not namespace
+    if (here := names.uri(uri)) is not None:
+        assert names.uri_there(here) == uri
+
+
+@given(uris)
+def test_no_two_uris_here_mean_the_same_one_of_an_upstream(here: str) -> None:
+    names = Names(Entry("up", Python("", "")))
+    if (there := names.uri_there(here)) is not None:
+        assert names.uri(there) == here
+        assert "up/" in here
+
+
+@pytest.mark.parametrize(
+    ("there", "here"),
+    [
+        ("data://one", "data://up/one"),
+        ("file:///srv/x", "file://up//srv/x"),
+        ("memo:one", "memo:up/one"),
+        ("urn:isbn:123", "urn:up/isbn:123"),
+        ("memo:{x}", "memo:up/{x}"),
+        ("{+path}", None),
+        ("a/b", None),
+    ],
+)
+def test_with_a_namespace_a_uri_begins_with_it_whatever_its_scheme(there: str, here: str | None) -> None:
+    assert Names(Entry("up", Python("", ""))).uri(there) == here
