@@ -91,10 +91,12 @@ def suggestion(entry: Entry, found: Listing) -> str:
             fields = [f'[scopes."{entry.name}:{what}"]', f'description = "{words} {entry.name}"']
             fields.append(f"tools = {json.dumps(tools)}")
             parts.append("\n".join(fields))
-    addresses = {one: names.uri(one) for one in (*found.resources, *found.templates)}
+    addresses = {one: names.resource(one) for one in found.resources} | {
+        one: names.uri(one) for one in found.templates
+    }
     prompts = {one: names.name(one) for one in found.prompts}
     for kind, here in (("resources", addresses), ("prompts", prompts)):
-        if named := [one for one in here.values() if one is not None]:
+        if named := [one for one in dict.fromkeys(here.values()) if one is not None]:
             parts.append(f'[scopes."{entry.name}:{kind}"]\n{kind} = [{", ".join(map(_toml, named))}]')
     if left_out := [one for one, here in addresses.items() if here is None]:
         parts.append(f"# Left out, not a URI with a scheme: {', '.join(left_out)}")

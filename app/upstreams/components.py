@@ -137,15 +137,15 @@ class Behind:
     def _here(self, uri: str) -> str:
         """Where a resource of its is here. What means the same for everybody, such as a web page or a mail
         address, stays what it is unless it is listed as a resource."""
-        its_own = "://" in uri and not uri.startswith(("http://", "https://"))
-        return (self.names.uri(uri) or uri) if its_own or self._lists(uri) else uri
-
-    def _lists(self, uri: str) -> bool:
         listing = self.upstream.visible()
-        return uri in listing.resources or any(
+        if uri in listing.resources:
+            return self.names.resource(uri) or uri
+        its_own = "://" in uri and not uri.startswith(("http://", "https://"))
+        fits = its_own or any(
             self.names.uri(one) is not None and match_uri_template(uri, one) is not None
             for one in listing.templates
         )
+        return (self.names.uri(uri) or uri) if fits else uri
 
 
 class UpstreamTool(Tool):
@@ -227,7 +227,7 @@ def tool(behind: Behind, one: Definition) -> UpstreamTool:
 def resource(behind: Behind, one: Definition) -> UpstreamResource:
     made = UpstreamResource(
         **_common(behind, one),
-        uri=behind.names.uri(one["uri"]),
+        uri=behind.names.resource(one["uri"]),
         name=one.get("name") or one["uri"],
         mime_type=one.get("mimeType") or "text/plain",
     )

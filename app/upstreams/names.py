@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from pydantic import AnyUrl, ValidationError
+
 from app.upstreams.entries import Entry
 
 # RFC 3986 §3: a scheme, and what follows it. Many have no `//`, as `urn:isbn:123`.
@@ -20,6 +22,15 @@ class Names:
 
     def name(self, there: str) -> str:
         return f"{self._prefix}{there}"
+
+    def resource(self, there: str) -> str | None:
+        """The URI of one that is listed, in the normal form: FastMCP lists and finds it by this, and so it is
+        what a policy has to name. None: it is no URI."""
+        here = self.uri(there)
+        try:
+            return None if here is None else str(AnyUrl(here))
+        except ValidationError:
+            return None
 
     def uri(self, there: str) -> str | None:
         """Of a URI, or a template of URIs. None: without a scheme it cannot be told from those of others."""

@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from app.cli.upstreams_add import suggestion
 from app.simulator import Team
+from app.upstreams.entries import Entry, Url
+from app.upstreams.listing import listing
 from tests.gate.wire import VERSIONS
 from tests.house import Clock
 
@@ -89,6 +92,30 @@ async def test_without_a_namespace_it_is_served_as_it_is(tmp_path: Path, clock: 
         assert {"memo:{x}", "raw://t/{a}"} <= await house.caller().names("template")
         for uri in ("memo:one", "urn:isbn:123", "memo:zz", "raw://t/1"):
             assert await asked_for(house, uri) == uri
+
+
+ODD = ["file:///srv/x.txt", "raw://a b", "RAW://Upper/Ü", "raw://a/../b", "http://Example.com", "memo:ä b"]
+ODD_TEMPLATES = ["file:///{path}", "raw://Ü/😀/{x}"]
+
+
+async def test_what_add_suggests_for_resources_opens_all_of_them_and_they_can_be_read(
+    tmp_path: Path, clock: Clock, team: Team
+) -> None:
+    answers = listed(ODD, ODD_TEMPLATES) | reads({"uri": "raw://n", "text": "x"})
+    async with house_of(tmp_path, clock, team, answers) as house:
+        entry = Entry("up", Url("http://127.0.0.1"))
+        found = listing(
+            {
+                "resources": [{"uri": one} for one in ODD],
+                "templates": [{"uriTemplate": one} for one in ODD_TEMPLATES],
+            }
+        )
+        rule = "[[rule]]\nany_person = true\nscopes = ['up:resources']\n"
+        house.house.write_policy(f"version = 1\n{suggestion(entry, found)}{rule}")
+        names = await house.caller().names("resource")
+        assert len(names) == len(ODD)
+        assert len(await house.caller().names("template")) == len(ODD_TEMPLATES)
+        assert {await asked_for(house, name) for name in names} == set(ODD)
 
 
 async def test_a_template_without_a_scheme_is_left_out_and_the_log_says_so_once(
