@@ -15,14 +15,8 @@ from fastmcp.tools import Tool
 from fastmcp.utilities.versions import VersionSpec
 
 from app.upstreams import components
-from app.upstreams.components import (
-    Behind,
-    Told,
-    UpstreamPrompt,
-    UpstreamResource,
-    UpstreamTemplate,
-    UpstreamTool,
-)
+from app.upstreams.behind import Behind, Told
+from app.upstreams.components import UpstreamPrompt, UpstreamResource, UpstreamTemplate, UpstreamTool
 from app.upstreams.listing import KEYS, Definition, Listing
 from app.upstreams.upstream import Upstream
 
