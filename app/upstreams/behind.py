@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +10,11 @@ import mcp_types as mt
 from fastmcp.exceptions import PromptError, ResourceError, ToolError
 from fastmcp.prompts import Message
 from fastmcp.prompts.base import InputRequiredPromptResult, PromptResult
-from fastmcp.resources import ResourceContent, ResourceResult
+from fastmcp.resources import ResourceResult
 from fastmcp.resources.base import InputRequiredResourceResult
 from fastmcp.resources.template import match_uri_template
 from fastmcp.server.dependencies import get_context
-from pydantic import TypeAdapter
+from pydantic import PrivateAttr, TypeAdapter
 
 from app.errors import AppError
 from app.upstreams import questions
@@ -29,6 +28,7 @@ Told = Callable[[Entry], str | None]  # what an upstream is told of the caller: 
 
 PRINCIPAL_HEADER = "X-Brain-Principal"
 PRINCIPAL_META = "brain-mcp/principal"  # in `_meta`, where there are no headers
+_Part = mt.TextResourceContents | mt.BlobResourceContents
 _READ: TypeAdapter[Any] = TypeAdapter(mt.ReadResourceResult | mt.InputRequiredResult)
 _GOT: TypeAdapter[Any] = TypeAdapter(mt.GetPromptResult | mt.InputRequiredResult)
 
@@ -57,10 +57,11 @@ class Behind:
             "resultType": "complete",
         }
 
-    async def read(self, uri: str) -> ResourceResult:
+    async def read(self, there: str, here: str) -> ResourceResult:
+        """`here`: the URI by which it was asked for."""
         responses, state = _continued()
         params = mt.ReadResourceRequestParams(
-            uri=uri, input_responses=responses, request_state=state, _meta=self._meta()
+            uri=there, input_responses=responses, request_state=state, _meta=self._meta()
         )
         context = get_context().request_context
         answer = await self._ask(
@@ -69,7 +70,8 @@ class Behind:
         if isinstance(answer, mt.InputRequiredResult):
             not_older(context, ResourceError)
             return InputRequiredResourceResult(answer)
-        return ResourceResult([_content(one) for one in answer.contents])
+        named = [(one, here if one.uri == there else self._here(one.uri)) for one in answer.contents]
+        return _Read([one.model_copy(update={"uri": uri}) for one, uri in named])
 
     async def get(self, name: str, arguments: dict[str, Any] | None) -> PromptResult:
         responses, state = _continued()
@@ -143,6 +145,20 @@ class Behind:
         return (self.names.uri(uri) or uri) if fits else uri
 
 
+class _Read(ResourceResult):
+    """The parts of a resource as they are for the wire. FastMCP's own, in `contents`, could not say which
+    URI each has, nor that the type of one is unknown."""
+
+    _parts: list[_Part] = PrivateAttr()
+
+    def __init__(self, parts: list[_Part]) -> None:
+        super().__init__([])
+        self._parts = parts
+
+    def to_mcp_result(self, uri: object) -> mt.ReadResourceResult:
+        return mt.ReadResourceResult(contents=self._parts)
+
+
 def _continued() -> tuple[Any, str | None]:
     """What the client answered to a question of the upstream's, and the state that goes with it."""
     context = get_context()
@@ -155,9 +171,3 @@ def _answers(asked: mt.CallToolRequestParams) -> dict[str, Any]:
         return {}
     parts = {"input_responses", "request_state"}
     return asked.model_dump(include=parts, mode="json", by_alias=True, exclude_none=True)
-
-
-def _content(one: mt.TextResourceContents | mt.BlobResourceContents) -> ResourceContent:
-    if isinstance(one, mt.TextResourceContents):
-        return ResourceContent(one.text, mime_type=one.mime_type)
-    return ResourceContent(base64.b64decode(one.blob), mime_type=one.mime_type)

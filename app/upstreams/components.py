@@ -57,22 +57,30 @@ class UpstreamResource(Resource):
     trusted: bool
     _behind: Behind = PrivateAttr()
     _there: str = PrivateAttr()
+    _typed: bool = PrivateAttr()  # else `mime_type` is FastMCP's guess
 
     async def read(self) -> ResourceResult:
-        return await self._behind.read(self._there)
+        return await self._behind.read(self._there, str(self.uri))
+
+    def to_mcp_resource(self, **overrides: Any) -> mt.Resource:
+        return super().to_mcp_resource(**overrides, **({} if self._typed else {"mimeType": None}))
 
 
 class UpstreamTemplate(ResourceTemplate):
     upstream: str
     trusted: bool
     _behind: Behind = PrivateAttr()
+    _typed: bool = PrivateAttr()
+
+    def to_mcp_template(self, **overrides: Any) -> mt.ResourceTemplate:
+        return super().to_mcp_template(**overrides, **({} if self._typed else {"mimeType": None}))
 
     async def _read(self, uri: str, params: dict[str, Any]) -> ResourceResult:
         """What an address means is for the upstream to say, so it is passed on as it was sent."""
         there = self._behind.names.uri_there(uri)
         if there is None:
             raise ResourceError(f"Unknown resource: {uri!r}")
-        return await self._behind.read(there)
+        return await self._behind.read(there, uri)
 
 
 class UpstreamPrompt(Prompt):
@@ -103,9 +111,9 @@ def resource(behind: Behind, one: Definition) -> UpstreamResource:
         **_common(behind, one),
         uri=behind.names.resource(one["uri"]),
         name=one.get("name") or one["uri"],
-        mime_type=one.get("mimeType") or "text/plain",
+        mime_type=one.get("mimeType"),
     )
-    made._behind, made._there = behind, one["uri"]
+    made._behind, made._there, made._typed = behind, one["uri"], bool(one.get("mimeType"))
     return made
 
 
@@ -114,11 +122,11 @@ def template(behind: Behind, one: Definition) -> UpstreamTemplate:
         **_common(behind, one),
         uri_template=behind.names.uri(one["uriTemplate"]),
         name=one.get("name") or one["uriTemplate"],
-        mime_type=one.get("mimeType") or "text/plain",
+        mime_type=one.get("mimeType"),
         parameters={},
         security=None,
     )
-    made._behind = behind
+    made._behind, made._typed = behind, bool(one.get("mimeType"))
     return made
 
 

@@ -139,6 +139,41 @@ async def test_a_template_without_a_scheme_is_left_out_and_the_log_says_so_once(
         assert len(said()) == 1
 
 
+@pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-2], VERSIONS[-1]])
+async def test_each_part_of_what_is_read_is_as_it_was_under_its_uri_here(
+    tmp_path: Path, clock: Clock, team: Team, version: str
+) -> None:
+    parts: list[dict[str, Any]] = [
+        {"uri": "raw://t/two", "text": "1", "mimeType": "text/html", "_meta": {"k": {"n": None}}},
+        {"uri": "raw://t/two/sub", "blob": "AAEC"},
+        {"uri": "memo:one", "text": "2"},
+        {"uri": "https://example.com/x", "text": "3"},
+    ]
+    async with house_of(tmp_path, clock, team, listed(RESOURCES, TEMPLATES) | reads(*parts)) as house:
+        read = await house.caller(ALICE, version).ask("resources/read", uri="raw://up/t/two")
+        here = ["raw://up/t/two", "raw://up/t/two/sub", "memo:up/one", "https://example.com/x"]
+        assert read["result"]["contents"] == [
+            {**part, "uri": uri} for part, uri in zip(parts, here, strict=True)
+        ]
+
+
+@pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
+async def test_a_type_is_told_where_there_is_one(
+    tmp_path: Path, clock: Clock, team: Team, version: str
+) -> None:
+    answers = listed(["raw://n", "raw://typed"], ["raw://t/{a}", "raw://typed/{a}"])
+    for kind, part in (("resources/list", "resources"), ("resources/templates/list", "resourceTemplates")):
+        answers[kind][part][1]["mimeType"] = "text/html"
+    async with house_of(tmp_path, clock, team, answers) as house:
+        caller = house.caller(ALICE, version)
+        for kind, part in (
+            ("resources/list", "resources"),
+            ("resources/templates/list", "resourceTemplates"),
+        ):
+            told = [one for one in (await caller.ask(kind))["result"][part] if one["name"].startswith("raw:")]
+            assert [one.get("mimeType") for one in told] == [None, "text/html"]
+
+
 @pytest.mark.parametrize("version", [VERSIONS[-2], VERSIONS[-1]])
 async def test_a_link_leads_to_what_is_listed_and_an_address_for_everybody_stays(
     tmp_path: Path, clock: Clock, team: Team, version: str
