@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import mcp_types as mt
 from fastmcp import FastMCP
-from fastmcp.exceptions import NotFoundError, ToolError
+from fastmcp.exceptions import FastMCPError, NotFoundError, ToolError
 from fastmcp.prompts import Prompt
 from fastmcp.prompts.base import PromptResult
 from fastmcp.resources import Resource, ResourceTemplate
@@ -34,6 +34,7 @@ from app.policy.denies import Denies
 from app.policy.rules import Kind, Policy
 from app.principal import Principal
 from app.upstreams.components import UpstreamTool
+from app.upstreams.url_first import error_of
 from app.validation import told
 from app.wording import no_such_tool, not_yours, refusal, with_limits
 
@@ -268,6 +269,10 @@ class Gate(Middleware):
             return await self._recorder.run(call, work)
         except AuditUnavailable as unavailable:
             raise self._unavailable(unavailable) from unavailable
+        except FastMCPError as refused:  # FastMCP would keep its words alone
+            if (error := error_of(refused)) is None:
+                raise
+            raise error from refused
         finally:
             _decision.reset(mark)
 

@@ -23,7 +23,6 @@ from app.upstreams.errors import (
     STARTED_ANEW,
     NoAnswer,
     UpstreamBroken,
-    UpstreamRefused,
     UpstreamTimeout,
     busy,
     down,
@@ -37,6 +36,7 @@ from app.upstreams.link import Link, lists
 from app.upstreams.listing import NOTHING, Listing, listing, nameless
 from app.upstreams.pins import Changes, compare, withheld
 from app.upstreams.questions import Question, R
+from app.upstreams.url_first import refusal
 
 log = logging.getLogger("brain.upstreams")
 
@@ -161,7 +161,7 @@ class Upstream:
         name, code = self.entry.name, problem.error.code
         if not isinstance(problem, NoAnswer):
             self.breaker = breakers.answered(self.breaker)
-            return UpstreamRefused(problem.error.message)
+            return refusal(problem)
         if code in (mt.CONNECTION_CLOSED, STARTED_ANEW):
             return down(name, link.why() or in_words(problem))
         if code == OVERSIZE:

@@ -68,6 +68,8 @@ def answer(folder: Folder, message: dict[str, Any], seen: dict[str, Any]) -> dic
     old = "legacy" in folder.mode
     answers = folder.answers()
     capabilities: dict[str, Any] = {"tools": {"listChanged": True}} | ({"resources": {}} if answers else {})
+    if method in answers and "code" in answers[method]:
+        return {"jsonrpc": "2.0", "id": number, "error": answers[method]}
     if method in answers:
         cached = {} if old else {"ttlMs": 0, "cacheScope": "private"}
         return _result(number, cached | answers[method], modern=not old)
@@ -83,7 +85,7 @@ def answer(folder: Folder, message: dict[str, Any], seen: dict[str, Any]) -> dic
     if method == "tools/list":
         return _result(number, {"tools": folder.tools(), "ttlMs": 0, "cacheScope": "private"}, modern=not old)
     if method == "tools/call" and message["params"]["name"] == "refuse":
-        error = {"code": message["params"]["arguments"]["code"], "message": "not on Sundays"}
+        error = {"message": "not on Sundays", **message["params"]["arguments"]}
         return {"jsonrpc": "2.0", "id": number, "error": error}
     if method == "tools/call":
         return _result(number, called(folder, message["params"], seen), modern=not old)

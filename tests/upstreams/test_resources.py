@@ -175,6 +175,18 @@ async def test_a_type_is_told_where_there_is_one(
 
 
 @pytest.mark.parametrize("version", [VERSIONS[-2], VERSIONS[-1]])
+async def test_a_url_that_has_to_be_opened_first_reaches_whoever_reads(
+    tmp_path: Path, clock: Clock, team: Team, version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = {"mode": "url", "message": "Log in", "url": "https://example.com/login", "elicitationId": "1"}
+    error = {"code": -32042, "message": "Log in first", "data": {"elicitations": [url]}}
+    async with house_of(tmp_path, clock, team, listed(RESOURCES, []) | {"resources/read": error}) as house:
+        answer = await house.caller(ALICE, version).ask("resources/read", uri="memo:up/one")
+        assert answer["error"] == error
+        assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize("version", [VERSIONS[-2], VERSIONS[-1]])
 async def test_a_link_leads_to_what_is_listed_and_an_address_for_everybody_stays(
     tmp_path: Path, clock: Clock, team: Team, version: str
 ) -> None:

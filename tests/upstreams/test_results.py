@@ -94,6 +94,50 @@ async def test_a_result_that_cannot_be_passed_on_is_an_error_and_on_record_as_on
         assert {one["status"] for one in told if one["name"] == "up_exact"} == {502}
 
 
+URL = {"mode": "url", "message": "Log in", "url": "https://example.com/login", "elicitationId": "1"}
+
+
+@pytest.mark.parametrize("theirs", ["modern", "legacy"])
+async def test_a_url_that_has_to_be_opened_first_reaches_the_client(
+    tmp_path: Path, clock: Clock, team: Team, theirs: str
+) -> None:
+    secret = 'headers = { "X-Api-Key" = "upstream-key-5d1e8c" }'
+    entries = lambda folder, web: raw_entry("url", folder, web, secret)  # noqa: E731
+    async with upstreamed(tmp_path, clock, team, entries, mode=theirs) as house:
+        await until(house.echoes)
+        told = {"elicitations": [{**URL, "url": "https://example.com/?key=upstream-key-5d1e8c", "_meta": {}}]}
+        for version in VERSIONS:
+            answer = await house.caller(ALICE, version).call("up_refuse", code=-32042, data=told)
+            error = answer["error"]
+            assert (error["code"], error["message"]) == (-32042, "not on Sundays")
+            [asked] = error["data"]["elicitations"]
+            assert "upstream-key" not in asked["url"]
+            assert {**asked, "url": URL["url"]} == URL
+        records = await audit(house, house.number + len(VERSIONS))
+        refused = [one for one in records if one["name"] == "up_refuse"]
+        assert {(one["decision"], one["status"]) for one in refused} == {("allow", 200)}
+
+
+@pytest.mark.parametrize(
+    ("code", "data"),
+    [
+        (-32042, None),
+        (-32042, {"elicitations": [{"url": 1}]}),
+        (-32042, {"elicitations": []}),
+        (-32043, {"elicitations": [URL]}),
+    ],
+)
+async def test_every_other_error_of_an_upstream_is_told_in_its_words(
+    tmp_path: Path, clock: Clock, team: Team, code: int, data: Any
+) -> None:
+    async with upstreamed(tmp_path, clock, team, lambda raw, web: raw_entry("url", raw, web)) as house:
+        await until(house.echoes)
+        for version in (VERSIONS[-2], VERSIONS[-1]):
+            answer = await house.caller(ALICE, version).call("up_refuse", code=code, data=data)
+            assert answer["result"]["isError"] is True
+            assert text_of(answer) == "not on Sundays"
+
+
 async def test_fastmcp_cannot_run_an_upstreams_tool_by_itself(
     tmp_path: Path, clock: Clock, team: Team
 ) -> None:
