@@ -12,7 +12,7 @@ from app.cli import policy_changes
 from app.cli.database import with_store
 from app.cli.policy_at_access import say_if_behind
 from app.cli.policy_files import Usage as Usage  # other commands know it from here
-from app.cli.policy_files import known_tools, not_seen, read
+from app.cli.policy_files import known_resources, known_tools, not_seen, read
 from app.policy.check import Finding, Tool, check
 from app.policy.decide import decide
 from app.policy.denies import NONE, Denies, denies
@@ -55,7 +55,8 @@ def run_check(args: argparse.Namespace, settings: Settings) -> int:
     path: Path = args.file or settings.policy_file
     try:
         policy = read(path)
-        found = [_told(finding) for finding in check(policy, known_tools(settings), not_seen(settings))]
+        findings = check(policy, known_tools(settings), not_seen(settings), known_resources(settings))
+        found = [_told(finding) for finding in findings]
         say_if_behind(path, policy, settings)
     except PolicyInvalid as invalid:
         found = [{"level": "error", "place": "", "what": problem} for problem in invalid.problems]

@@ -14,7 +14,7 @@ from app.audit.recorder import digest
 from app.cli.database import clock, with_store
 from app.cli.duration import seconds
 from app.cli.policy_at_access import say_if_behind
-from app.cli.policy_files import Usage, known_tools, read_named
+from app.cli.policy_files import Usage, known_tools, note_templates, read_named
 from app.policy import cases, diff, shadow
 from app.policy.decide import Operation
 from app.settings import Settings
@@ -87,7 +87,9 @@ def run_diff(args: argparse.Namespace, settings: Settings) -> int:
 def run_shadow(args: argparse.Namespace, settings: Settings) -> int:
     since = None if args.since is None else milliseconds(clock() - seconds(args.since, "--since"))
     policy = read_named(args.file)
-    done = shadow.replay(policy, records(settings, since), known_tools(settings), _templates(), digest=digest)
+    done = shadow.replay(
+        policy, records(settings, since), known_tools(settings), note_templates(), digest=digest
+    )
     if args.json:
         print(json.dumps(asdict(done), indent=2, ensure_ascii=False))
     else:
@@ -111,10 +113,4 @@ def records(settings: Settings, since: int | None) -> Iterable[Mapping[str, Any]
 def _operations(settings: Settings) -> tuple[Operation, ...]:
     """All that is listed here."""
     tools = [tool.operation() for tool in known_tools(settings)]
-    return (*tools, *(Operation("resource", template) for template in _templates()))
-
-
-def _templates() -> tuple[str, ...]:
-    from app.notes.tools import NOTE_URI, REVISION_URI
-
-    return NOTE_URI, REVISION_URI
+    return (*tools, *(Operation("resource", template) for template in note_templates()))

@@ -10,7 +10,7 @@ from app.policy.check import Tool
 from app.policy.parse import PolicyInvalid, parse
 from app.policy.rules import Policy
 from app.settings import Settings
-from app.upstreams.file import read_upstreams, seen_tools, unseen
+from app.upstreams.file import read_upstreams, seen_addresses, seen_tools, unseen
 
 
 class Usage(AppError):
@@ -47,6 +47,22 @@ async def tools_known(settings: Settings | None) -> tuple[Tool, ...]:
     found = read_upstreams(settings.upstreams_file)
     own = await catalogue(notes=found.brain)
     return (*own, *seen_tools(settings.data_dir, found, {tool.name for tool in own}))
+
+
+def note_templates() -> tuple[str, ...]:
+    from app.notes.tools import NOTE_URI, REVISION_URI
+
+    return NOTE_URI, REVISION_URI
+
+
+def known_resources(settings: Settings) -> tuple[str, ...] | None:
+    """Resources and templates, the Brain's and those that upstreams listed last. None as long as one of them
+    was never reached. Raises UpstreamsInvalid."""
+    if not_seen(settings):
+        return None
+    found = read_upstreams(settings.upstreams_file)
+    own = note_templates() if found.brain else ()
+    return (*own, *seen_addresses(settings.data_dir, found))
 
 
 def not_seen(settings: Settings) -> tuple[str, ...]:

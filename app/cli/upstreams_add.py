@@ -13,7 +13,7 @@ from app.cli.policy_files import Usage
 from app.cli.upstreams_ask import Answer, ask, it_said, left_out, so_many_tools
 from app.settings import Settings
 from app.upstreams.entries import Entry, name_problem, parse
-from app.upstreams.file import append, read_upstreams, tools_of
+from app.upstreams.file import addresses_of, append, read_upstreams, tools_of
 from app.upstreams.kept import KeptFile, all_accepted
 from app.upstreams.listing import Listing
 from app.upstreams.names import Names
@@ -91,9 +91,7 @@ def suggestion(entry: Entry, found: Listing) -> str:
             fields = [f'[scopes."{entry.name}:{what}"]', f'description = "{words} {entry.name}"']
             fields.append(f"tools = {json.dumps(tools)}")
             parts.append("\n".join(fields))
-    addresses = {one: names.resource(one) for one in found.resources} | {
-        one: names.uri(one) for one in found.templates
-    }
+    addresses = addresses_of(entry, found)
     prompts = {one: names.name(one) for one in found.prompts}
     for kind, here in (("resources", addresses), ("prompts", prompts)):
         if named := [one for one in dict.fromkeys(here.values()) if one is not None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -46,8 +46,15 @@ class Finding:
     name: str = ""
 
 
-def check(policy: Policy, tools: Iterable[Tool], unseen: Iterable[str] = ()) -> tuple[Finding, ...]:
-    """All findings, errors first. `unseen`: beginnings of names of which nobody can say yet what there is."""
+def check(
+    policy: Policy,
+    tools: Iterable[Tool],
+    unseen: Iterable[str] = (),
+    resources: Collection[str] | None = None,
+) -> tuple[Finding, ...]:
+    """All findings, errors first. `unseen`: beginnings of names of which nobody can say yet what there is.
+    `resources`: URIs and templates as they are listed; None where nobody can say.
+    """
     known = {tool.name: tool for tool in tools}
     found = [
         *_unknown_tools(policy, known),
@@ -56,6 +63,7 @@ def check(policy: Policy, tools: Iterable[Tool], unseen: Iterable[str] = ()) -> 
     ]
     begins = tuple(unseen)
     found = [_later(finding, begins) for finding in found] if begins else found
+    found += _unknown_resources(policy, resources) if resources is not None else ()
     found += [*_empty(policy), *_shadowed(policy), *_strangers(policy, known)]
     return tuple(sorted(found, key=lambda finding: finding.level))
 
@@ -97,6 +105,19 @@ def _unknown_tools(policy: Policy, known: Mapping[str, Tool]) -> Iterator[Findin
         for pattern in scope.tools:
             if not any(fits(pattern, name) for name in known):
                 yield Finding("error", f"scopes.{scope.name}.tools", _no_tool(pattern, known), pattern)
+
+
+def _unknown_resources(policy: Policy, known: Collection[str]) -> Iterator[Finding]:
+    """No errors: resources come and go."""
+    begins = tuple(name.partition("{")[0] for name in known if "{" in name)
+    for scope in policy.own_scopes:
+        for pattern in scope.resources:
+            # It may be one of a template's; which, is for its server to say.
+            if not pattern.startswith(begins) and not any(fits(pattern, name) for name in known):
+                close = difflib.get_close_matches(pattern, known, 1)
+                hint = f"; did you mean `{close[0]}`?" if close else ""
+                what = f"no resource or template is listed as `{pattern}`{hint}"
+                yield Finding("warning", f"scopes.{scope.name}.resources", what)
 
 
 def _limits(policy: Policy, known: Mapping[str, Tool]) -> Iterator[Finding]:

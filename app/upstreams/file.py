@@ -61,6 +61,13 @@ def tools_of(entry: Entry, listing: Listing) -> Iterator[Tool]:
         yield Tool(names.name(name), read_only, one.get("inputSchema", {}), not entry.trust_annotations)
 
 
+def addresses_of(entry: Entry, listing: Listing) -> dict[str, str | None]:
+    """Of resources and templates: there, and as a policy knows them. None: left out here."""
+    names = Names(entry)
+    templates = {one: names.uri(one) for one in listing.templates}
+    return {one: names.resource(one) for one in listing.resources} | templates
+
+
 def seen_tools(data_dir: Path, found: Upstreams, taken: Collection[str]) -> Iterator[Tool]:
     """What was listed last, of all upstreams; the first of a name counts, and `taken` before all."""
     known = set(taken)
@@ -70,6 +77,13 @@ def seen_tools(data_dir: Path, found: Upstreams, taken: Collection[str]) -> Iter
             if tool.name not in known:
                 known.add(tool.name)
                 yield tool
+
+
+def seen_addresses(data_dir: Path, found: Upstreams) -> Iterator[str]:
+    """Resources and templates that were listed last, of all upstreams."""
+    for entry in found.entries:
+        if (kept := kept_of(data_dir, entry.name)) is not None:
+            yield from filter(None, addresses_of(entry, kept.seen).values())
 
 
 def unseen(data_dir: Path, found: Upstreams) -> tuple[str, ...]:

@@ -92,6 +92,31 @@ def test_a_rule_that_gives_more_to_somebody_is_not_unreachable(wider: str) -> No
     assert found(rule(f"name = 'w'\n{wider}") + rule("name = 'bob'\nemails = ['bob@example.com']")) == []
 
 
+@pytest.mark.parametrize(
+    ("pattern", "hint"),
+    [
+        ("file://up//srv/x.txt", "; did you mean `file://up/srv/x.txt`?"),
+        ("FILE://up/srv/x.txt", "; did you mean `file://up/srv/x.txt`?"),
+        ("memo:one*", ""),
+    ],
+)
+def test_a_pattern_that_fits_no_resource_is_a_warning(pattern: str, hint: str) -> None:
+    text = policy(f"[lan]\nscopes = ['a']\n[scopes.a]\nresources = ['{pattern}']")
+    known = ("file://up/srv/x.txt", "note://{id}")
+    assert check(text, TOOLS) == ()  # nobody can say
+    [finding] = check(text, TOOLS, resources=known)
+    assert (finding.level, finding.place) == ("warning", "scopes.a.resources")
+    assert finding.what == f"no resource or template is listed as `{pattern}`{hint}"
+
+
+@pytest.mark.parametrize(
+    "pattern", ["file://up/srv/x.txt", "file://*", "note://{id}", "note://1", "note://*"]
+)
+def test_a_pattern_that_fits_a_resource_or_may_be_one_of_a_template_is_fine(pattern: str) -> None:
+    text = policy(f"[lan]\nscopes = ['a']\n[scopes.a]\nresources = ['{pattern}']")
+    assert check(text, TOOLS, resources=("file://up/srv/x.txt", "note://{id}")) == ()
+
+
 def test_errors_come_before_warnings() -> None:
     levels = [
         finding.level

@@ -145,6 +145,11 @@ def test_add_names_the_resources_as_they_are_here_and_says_which_cannot_be(
     program = [sys.executable, "-S", str(RAW), str(place / "raw")]
     assert run(place, "upstreams", "add", "raw", "--", *program) == 0
     said = capsys.readouterr().out
+    policy = "version = 1\n[lan]\nscopes = ['*']\n[scopes.a]\ntools = ['raw_*']\nresources = ['{}']\n"
+    for pattern, warned in (("memo:raw/one", False), ("raw://raw/m", True), ("note://*", False)):
+        (place / "policy.toml").write_text(policy.format(pattern))
+        assert run(place, "policy", "check") == 0
+        assert (f"listed as `{pattern}`" in capsys.readouterr().out) is warned
     assert 'resources = ["memo:raw/one", "raw://raw/n", "memo:raw/{x}"]' in said
     assert "# Left out, not a URI with a scheme: {+path}" in said
 
