@@ -70,6 +70,11 @@ class KeptFile:
             self._look()
         return self._kept
 
+    def as_written(self) -> Kept | None:
+        """The same, not from memory: for whoever writes what follows."""
+        self._looked_at = None
+        return self.current()
+
     def _look(self) -> None:
         stamp = _stamp(self.path)
         if stamp == self._stamp:

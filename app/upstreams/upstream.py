@@ -275,7 +275,7 @@ class Upstream:
 
     def _adopt(self, found: Mapping[str, Any]) -> None:
         """The list is good: keep it, and say what is not as it was."""
-        now, before = listing(found), self._kept.current()
+        now, before = listing(found), self._kept.as_written()
         before_left_out, self._left_out = self._left_out, nameless(found)
         if self._left_out and self._left_out != before_left_out:
             log.warning(

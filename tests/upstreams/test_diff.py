@@ -113,6 +113,16 @@ def test_what_was_accepted_is_remembered_through_any_number_of_changes(place: Pa
     assert kept_of(place, "up") == gone
 
 
+def test_what_was_just_accepted_is_not_written_over_by_a_server_that_remembers_less(place: Path) -> None:
+    listed(place, *CHANGED)
+    of_the_server = KeptFile(place, "up", lambda: 0.0)
+    assert of_the_server.current() is not None
+    assert run(place, "upstreams", "accept", "up") == 0
+    before = of_the_server.as_written()
+    assert before is not None
+    assert before.accepted == before.seen.digests()
+
+
 def test_a_kept_file_of_before_is_read_and_the_old_words_are_not_made_up(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
