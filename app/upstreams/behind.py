@@ -137,7 +137,8 @@ class Behind:
         listing = self.upstream.visible()
         if uri in listing.resources:
             return self.names.resource(uri) or uri
-        its_own = "://" in uri and not uri.startswith(("http://", "https://"))
+        scheme, slashes, _ = uri.partition("://")  # which may stand further behind, in a mail address
+        its_own = bool(slashes) and ":" not in scheme and scheme.lower() not in ("http", "https")
         fits = its_own or any(
             self.names.uri(one) is not None and match_uri_template(uri, one) is not None
             for one in listing.templates

@@ -195,6 +195,8 @@ async def test_a_link_leads_to_what_is_listed_and_an_address_for_everybody_stays
         "memo:zz": "memo:up/zz",
         "raw://elsewhere": "raw://up/elsewhere",
         "mailto:a@b": "mailto:a@b",
+        "mailto:a@b?body=see%20raw://n": "mailto:a@b?body=see%20raw://n",
+        "HTTPS://example.com/x": "HTTPS://example.com/x",
         "https://example.com/x": "https://example.com/x",
     }
     content: list[dict[str, Any]] = [{"type": "resource_link", "uri": uri, "name": "x"} for uri in links]
