@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 
 import httpx2
 import mcp_types as mt
@@ -27,6 +28,10 @@ NOT_ASKED = "Questions are passed on since protocol 2026-07-28."
 NAME_ONE = "name one in its entry: bearer_env, bearer_file or headers"
 # Headers of such an answer: the words, for whoever looks at the status alone.
 WHY, WHOLE = "x-why", "x-whole"
+
+
+# Stands in our own words where they come to us by the SDK, as an upstream's would; none of them ever sees it.
+MARK = secrets.token_hex(16)
 
 
 class NoAnswer(MCPError):
@@ -87,6 +92,20 @@ def in_words(problem: MCPError, *, whole: bool = False) -> str:
     return f"{problem.error.message}; {advice}" if whole and advice else problem.error.message
 
 
+def marked(problem: NoAnswer, advice: str) -> mt.ErrorData:
+    """For the way through the SDK."""
+    error = problem.error
+    return mt.ErrorData(code=error.code, message=error.message, data={"mark": MARK, "advice": advice})
+
+
+def unmarked(error: mt.ErrorData) -> NoAnswer | None:
+    """None: an upstream says so."""
+    data = error.data
+    if not isinstance(data, dict) or data.get("mark") != MARK:
+        return None
+    return NoAnswer(code=error.code, message=error.message, data=data["advice"])
+
+
 def refused(status: int, *, credential: bool) -> NoAnswer | None:
     """Where an HTTP status leaves no JSON-RPC to look for. `credential`: we sent one."""
     why, advice = f"it answers HTTP {status}", ""
@@ -105,6 +124,10 @@ def oversize(name: str, most: int) -> UpstreamBroken:
         f"The upstream `{name}` sent a larger answer than its entry allows ({allowed}). "
         "Ask it for less at once."
     )
+
+
+def too_large() -> NoAnswer:
+    return NoAnswer(code=OVERSIZE, message=TOO_LARGE)
 
 
 def busy(name: str) -> UpstreamBusy:

@@ -17,11 +17,14 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.transport_context import TransportContext
 
-from app.upstreams.errors import FLOODS, OVERSIZE, STARTED_ANEW, TOO_LARGE, UNREACHABLE, UNUSABLE, NoAnswer
+from app.upstreams.errors import FLOODS, STARTED_ANEW, TOO_LARGE, NoAnswer, too_large, unmarked
 from app.upstreams.inflow import Inflow
 from app.upstreams.redaction import Redactor
 
 WORDS_MAX = 2000  # characters of an upstream's error
+# How the SDK begins what it says of a stream and of a body that broke.
+_STREAM = ("SSE stream failed: ", "SSE stream ended ")
+_BODY = ("Failed to parse JSON response: ", "Failed to parse SSE message: ")
 
 _headers: ContextVar[Mapping[str, str] | None] = ContextVar("headers", default=None)
 
@@ -81,7 +84,7 @@ class Guarded(Dispatcher[TransportContext]):
         finally:
             self._reports.pop(token, None)
         if self._most is not None and _weight(raw, self._most) < 0:
-            raise NoAnswer(code=OVERSIZE, message=TOO_LARGE)
+            raise too_large()
         clean: dict[str, Any] = self._redactor.clean(raw)
         return clean
 
@@ -133,33 +136,36 @@ class Guarded(Dispatcher[TransportContext]):
 
     def _told(self, problem: MCPError, method: str, options: CallOptions) -> MCPError:
         """Our own words as they are, the upstream's without its credentials."""
-        error = problem.error
-        ours = _is_of_our_side(error, method, options) if self._of_the_sdk else isinstance(problem, NoAnswer)
-        if not ours:
-            return self._clean_error(error)
-        if error.message.endswith(TOO_LARGE):  # the SDK says where it met it
-            return NoAnswer(code=OVERSIZE, message=TOO_LARGE)
-        if error.code == STARTED_ANEW:
-            self.end(error.message)
-        return NoAnswer(code=error.code, message=error.message, data=error.data)
+        ours = _ours(problem.error, method, options) if self._of_the_sdk else problem
+        if not isinstance(ours, NoAnswer):
+            return self._clean_error(problem.error)
+        if ours.error.code == STARTED_ANEW:
+            self.end(ours.error.message)
+        return ours
 
     def _clean_error(self, error: mt.ErrorData) -> MCPError:
         message = self._redactor.text(error.message)[:WORDS_MAX]
         return MCPError(code=error.code, message=message, data=self._redactor.clean(error.data))
 
 
-def _is_of_our_side(error: mt.ErrorData, method: str, options: CallOptions) -> bool:
-    """What a dispatcher of the SDK, or our bounds around its HTTP, say where no answer came. Known by its
-    words: an upstream may use the same code."""
+def _ours(error: mt.ErrorData, method: str, options: CallOptions) -> NoAnswer | None:
+    """What our bounds around the SDK's HTTP say, or a dispatcher of the SDK: that one is known by its words,
+    because an upstream may use the same code, and none of them are passed on."""
+    if (own := unmarked(error)) is not None:
+        return too_large() if own.error.message == TOO_LARGE else own
     match error.code:
         case mt.CONNECTION_CLOSED:
-            return error.message == "Connection closed" or error.message.startswith("SSE stream ")
+            says_so = error.message == "Connection closed" or error.message.startswith(_STREAM)
         case mt.REQUEST_TIMEOUT:
             waited = f"Timed out after {options.get('timeout')}s waiting for {method!r}"
-            return error.message in (waited, f"Request {method!r} timed out")
+            says_so = error.message in (waited, f"Request {method!r} timed out")
         case mt.PARSE_ERROR:
-            return error.message.startswith("Failed to parse ")
-    return error.code in (UNREACHABLE, UNUSABLE, STARTED_ANEW)
+            says_so = error.message.startswith(_BODY)
+        case _:
+            says_so = False
+    if says_so and error.message.endswith(TOO_LARGE):  # it says where it met that
+        return too_large()
+    return NoAnswer(code=error.code, message="no answer") if says_so else None
 
 
 def _unheard(method: str) -> bool:

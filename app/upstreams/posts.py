@@ -105,7 +105,7 @@ class Posts(Dispatcher[TransportContext]):
 
 def _only_of(answer: Answer, number: int) -> dict[str, Any]:
     if answer.status == 202 or not answer.kind.startswith("application/json"):
-        raise MCPError(code=_code_of(answer.status), message=f"HTTP {answer.status}")
+        raise _without_json_rpc(answer.status)
     try:
         message = json.loads(answer.body)
     except (ValueError, RecursionError):
@@ -154,6 +154,8 @@ def _result(message: Any, number: int) -> dict[str, Any]:
     raise NoAnswer(code=mt.PARSE_ERROR, message="neither result nor error")
 
 
-def _code_of(status: int) -> int:
-    """A refusal without JSON-RPC in it. 4xx: a server of an older protocol, as it seems."""
-    return mt.METHOD_NOT_FOUND if 400 <= status < 500 else mt.PARSE_ERROR
+def _without_json_rpc(status: int) -> MCPError:
+    """4xx: a server of an older protocol, as it seems."""
+    if 400 <= status < 500:
+        return MCPError(code=mt.METHOD_NOT_FOUND, message=f"HTTP {status}")
+    return NoAnswer(code=mt.PARSE_ERROR, message=f"HTTP {status}")

@@ -23,6 +23,7 @@ from app.upstreams.errors import (
     STARTED_ANEW,
     NoAnswer,
     UpstreamBroken,
+    UpstreamDown,
     UpstreamTimeout,
     busy,
     down,
@@ -196,7 +197,8 @@ class Upstream:
             except asyncio.CancelledError:
                 raise
             except (Exception, BaseExceptionGroup) as problem:
-                why, whole, cause = why_of(problem), why_of(problem, whole=True), problem.__cause__
+                why, whole = why_of(problem), why_of(problem, whole=True)
+                cause = problem.__cause__ if isinstance(problem, UpstreamDown) else None
             if (
                 self._leaving.is_set()
             ):  # a connection that breaks while it is cancelled swallows the cancellation

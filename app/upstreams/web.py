@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -26,6 +27,7 @@ from app.upstreams.errors import (
     WHY,
     NoAnswer,
     in_words,
+    marked,
     refused,
 )
 from app.upstreams.http1 import CONNECT_SECONDS, KEPT_MOST, KEPT_SECONDS, Pool
@@ -102,14 +104,22 @@ class Bounded(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if request.method == "DELETE":
-            request.extensions = {**request.extensions, "timeout": httpx2.Timeout(LEAVE_SECONDS).as_dict()}
+            return await self._left(request)
         try:
             response = await self._inner.handle_async_request(request)
             return await self._looked_at(request, response)
-        except httpx2.TransportError as problem:
-            return _instead(NoAnswer(code=UNREACHABLE, message=_in_words(problem)))
         except Cut as cut:
             return _instead(NoAnswer(code=UNREACHABLE, message=str(cut)))
+        except httpx2.TransportError as problem:
+            return _instead(NoAnswer(code=UNREACHABLE, message=_in_words(problem)))
+
+    async def _left(self, request: httpx2.Request) -> httpx2.Response:
+        """The end of a session: nobody waits long for what is said to it, nor wants to know."""
+        with contextlib.suppress(TimeoutError, httpx2.TransportError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                response = await self._inner.handle_async_request(request)
+                await response.aclose()
+        return httpx2.Response(204)
 
     async def _looked_at(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
         error: object = None
@@ -123,7 +133,7 @@ class Bounded(httpx2.AsyncBaseTransport):
         if problem is not None:
             await response.aclose()
             advice = self._redactor.text(problem.error.data or "")
-            return _instead(NoAnswer(code=problem.error.code, message=problem.error.message, data=advice))
+            return _instead(problem, advice)
         self._met |= request.method == self._first
         streaming = response.headers.get("content-type", "").lower().startswith("text/event-stream")
         if request.method == "POST":
@@ -184,10 +194,11 @@ def _without_session(status: int, error: object) -> NoAnswer | None:
     return None
 
 
-def _instead(problem: NoAnswer) -> httpx2.Response:
+def _instead(problem: NoAnswer, advice: str = "") -> httpx2.Response:
     """The SDK takes a JSON-RPC error from the body of a refusal."""
-    error = problem.error.model_dump(mode="json", exclude_none=True)
-    words = {WHY: in_words(problem), WHOLE: in_words(problem, whole=True)}
+    error = marked(problem, advice).model_dump(mode="json", exclude_none=True)
+    told = NoAnswer(code=problem.error.code, message=problem.error.message, data=advice)
+    words = {WHY: in_words(told), WHOLE: in_words(told, whole=True)}
     return httpx2.Response(
         502,
         headers={"content-type": "application/json", **words},

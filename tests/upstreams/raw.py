@@ -201,6 +201,8 @@ class RawHttp:
         self, writer: asyncio.StreamWriter, first: str, headers: list[list[str]], body: bytes
     ) -> None:
         mode = self.folder.mode
+        if first.startswith("DELETE") and "lingers" in mode:
+            await self._linger(writer)
         if not first.startswith("POST"):
             writer.write(b"HTTP/1.1 405 No\r\nContent-Length: 0\r\n\r\n")
             return
@@ -223,8 +225,9 @@ class RawHttp:
         if call and "flood" in mode:
             await self._flood(writer)
             return
-        kind = b"application/json"
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (kind, len(data)))
+        session = b"Mcp-Session-Id: 1\r\n" if "lingers" in mode else b""
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%bContent-Length: %d\r\n\r\n"
+        writer.write(head % (session, len(data)))
         if call and "drip" in mode:
             for one in data:
                 writer.write(bytes([one]))
@@ -233,6 +236,14 @@ class RawHttp:
             return
         writer.write(data)
         await writer.drain()
+
+    async def _linger(self, writer: asyncio.StreamWriter) -> None:
+        """An answer of which there is always a little more."""
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.2)
 
     async def _flood(self, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")

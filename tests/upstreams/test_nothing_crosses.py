@@ -124,6 +124,20 @@ async def test_its_own_credential_never_comes_back(
     assert KEY not in caplog.text
 
 
+@pytest.mark.parametrize("code", [-32000, -32001, -32095, -32097, -32700])
+async def test_it_does_not_come_back_in_a_refusal_either_whatever_its_code(
+    tmp_path: Path, clock: Clock, team: Team, environ: None, caplog: pytest.LogCaptureFixture, code: int
+) -> None:
+    """Over an older protocol, where our own words come by the same way as an upstream's."""
+    (tmp_path / "key").write_text(KEY)
+    async with upstreamed(tmp_path, clock, team, both, policy=POLICY, mode="legacy") as house:
+        for words in (f"you sent {TOKEN}", f"SSE stream failed: {TOKEN}", f"Failed to parse {TOKEN}"):
+            for name in ("up", "web"):
+                said = await house.call(f"{name}_refuse", code=code, message=words, data=words)
+                assert TOKEN not in json.dumps(said)
+        assert TOKEN not in caplog.text
+
+
 async def test_an_error_a_description_and_standard_error_are_redacted_too(
     tmp_path: Path, clock: Clock, team: Team, environ: None, caplog: pytest.LogCaptureFixture
 ) -> None:

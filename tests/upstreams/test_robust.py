@@ -109,10 +109,12 @@ async def test_an_answer_that_is_too_large_is_the_matter_of_its_caller_alone(
     assert raw_house.raw.read("record").count('"started"') <= 1
 
 
-@pytest.mark.parametrize("code", [-32000, -32001, -32095, -32096, -32097, -32700])
+@pytest.mark.parametrize("mode", ["", "legacy"])
+@pytest.mark.parametrize("code", [-32000, -32001, -32094, -32095, -32096, -32097, -32700])
 async def test_whatever_code_it_refuses_with_it_is_not_taken_for_silence(
-    raw_house: Upstreamed, code: int
+    raw_house: Upstreamed, code: int, mode: str
 ) -> None:
+    raw_house.mode(mode)
     for _ in range(4):
         assert "not on Sundays" in text_of(await raw_house.call("up_refuse", code=code))
     assert await raw_house.echoes()
