@@ -34,6 +34,7 @@ from app.upstreams.watched import LOOK_EVERY, Watched
 
 log = logging.getLogger("brain.upstreams")
 
+END_SECONDS = 10.0  # that one may take to leave: programs have two, connections one
 FIRST_WAIT = 5.0  # seconds that a start waits for upstreams of which no list is known yet
 
 
@@ -87,16 +88,22 @@ class Neighbours:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            before = self._file.found
             try:
-                found = self._file.news()
-            except UpstreamsInvalid as invalid:
-                problem = invalid.public
-                log.error("THE UPSTREAMS STAY AS THEY WERE, %s is not usable: %s", self._file.path, problem)
-                self._report(reload_event("upstreams", problem))
-                continue
-            if found is not None:
-                await self._take_over(found, before)
+                await self._look()
+            except Exception:  # whatever it is: a watcher that dies of it would be silent
+                log.exception("%s could not be taken over", self._file.path)
+
+    async def _look(self) -> None:
+        before = self._file.found
+        try:
+            found = self._file.news()
+        except UpstreamsInvalid as invalid:
+            problem = invalid.public
+            log.error("THE UPSTREAMS STAY AS THEY WERE, %s is not usable: %s", self._file.path, problem)
+            self._report(reload_event("upstreams", problem))
+            return
+        if found is not None:
+            await self._take_over(found, before)
 
     async def _take_over(self, found: Upstreams, before: Upstreams) -> None:
         """What is as it was stays connected; what is not ends before what came in its place starts."""
@@ -120,11 +127,16 @@ class Neighbours:
             self._tasks[one] = asyncio.create_task(one.run(), name=f"upstream {one.entry.name}")
 
     async def _end(self, upstreams: Sequence[Upstream]) -> None:
-        tasks = [self._tasks.pop(one) for one in upstreams]
-        for one, task in zip(upstreams, tasks, strict=True):
+        """Until they have, or for END_SECONDS: whoever does not end must not keep the others."""
+        for one in upstreams:
             one.leave()
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+            self._tasks[one].cancel()
+        if upstreams:
+            _, late = await asyncio.wait([self._tasks[one] for one in upstreams], timeout=END_SECONDS)
+            for task in late:
+                log.error("%s does not end", task.get_name())
+        for one in upstreams:
+            del self._tasks[one]
 
 
 def neighbours(

@@ -66,7 +66,7 @@ def run_list(args: argparse.Namespace, settings: Settings) -> int:
             }
         )
     if args.json:
-        print(json.dumps({"brain": found.brain, "upstreams": told}, indent=2, ensure_ascii=False))
+        print(json.dumps({"brain": found.brain, "upstreams": told}, indent=2))
     elif not told:
         print(f"No upstreams in {settings.upstreams_file}. Add one: brain upstreams add NAME …")
     else:
@@ -88,7 +88,7 @@ def run_accept(args: argparse.Namespace, settings: Settings) -> int:
     names = [one.name for one in found]
     if args.json:
         changes = [one.as_json() for one in found]
-        print(json.dumps({"accepted": names, "changes": changes}, ensure_ascii=False))
+        print(json.dumps({"accepted": names, "changes": changes}))
     else:
         print(in_words(found) if found else f"Nothing of {entry.name} is withheld.")
     if found:  # and shown

@@ -50,7 +50,7 @@ def run_add(args: argparse.Namespace, settings: Settings) -> int:
     (answer,) = ask(settings, entry)
     if answer.listing is None:
         if args.json:
-            print(json.dumps({"why": answer.why, "said": answer.said}, indent=2, ensure_ascii=False))
+            print(json.dumps({"why": answer.why, "said": answer.said}, indent=2))
         raise Usage(_no_answer(args.who, answer))
     append(settings.upstreams_file, section)
     KeptFile(settings.data_dir, entry.name, time.monotonic).write(all_accepted(answer.listing))
@@ -58,7 +58,7 @@ def run_add(args: argparse.Namespace, settings: Settings) -> int:
     if args.json:
         names = [tool.name for tool in tools_of(entry, answer.listing)]
         told = {"file": str(settings.upstreams_file), "tools": names, "left_out": answer.left_out}
-        print(json.dumps({**told, "policy": lines}, indent=2, ensure_ascii=False))
+        print(json.dumps({**told, "policy": lines}, indent=2))
         return 0
     number = so_many_tools(len(answer.listing.tools))
     print(f"{settings.upstreams_file}: [upstream.{entry.name}] added, {number}.")

@@ -49,7 +49,7 @@ def run_diff(args: argparse.Namespace, settings: Settings) -> int:
     entry, kept = pinned(settings, args.who)
     found = differences(entry, kept)
     if args.json:
-        print(json.dumps({"changes": [one.as_json() for one in found]}, indent=2, ensure_ascii=False))
+        print(json.dumps({"changes": [one.as_json() for one in found]}, indent=2))
     elif found:
         print(in_words(found))
         print(f"Let it in: brain upstreams accept {entry.name}")

@@ -27,5 +27,8 @@ class Watched:
         self._known = self._seen
         if self._known is None:
             raise UpstreamsInvalid(["the file is gone"])
-        self.found = read_upstreams(self.path)
-        return self.found
+        found = read_upstreams(self.path)
+        if not found.entries and stamp(self.path) is None:  # since we looked
+            raise UpstreamsInvalid(["the file is gone"])
+        self.found = found
+        return found

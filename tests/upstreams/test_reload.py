@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -16,6 +17,7 @@ from tests.gate.wire import text_of
 from tests.house import Clock
 
 from .conftest import RAW, Upstreamed, until, upstreamed
+from .raw import RawHttp
 
 POLICY = """
 version = 1
@@ -136,6 +138,21 @@ async def test_a_file_that_cannot_be_used_changes_nothing_and_is_told(
         assert await echoes(house, "one")
         assert len(processes(house)) == 1
         assert await reloads(house, 2) == ["refuse", "refuse"]
+
+
+async def test_one_that_does_not_let_go_keeps_nobody(tmp_path: Path, clock: Clock, team: Team) -> None:
+    """It goes on answering to the end of its session; neither a change nor the end of the server waits."""
+
+    def lingers(_: Path, web: RawHttp) -> str:
+        return f'version = 1\n[upstream.one]\nurl = "http://127.0.0.1:{web.port}/mcp"\n'
+
+    async with asyncio.timeout(20):
+        async with upstreamed(tmp_path, clock, team, lingers, policy=POLICY, mode="legacy lingers") as house:
+            await until(lambda: echoes(house, "one"))
+            assert house.web is not None
+            both = lingers(tmp_path, house.web) + entry("two", tmp_path / "raw")
+            (tmp_path / "upstreams.toml").write_text(both.replace("upstream.one", "upstream.three"))
+            await until(lambda: echoes(house, "two"))
 
 
 async def test_what_counts_after_a_restart_alone_is_said(
