@@ -83,7 +83,7 @@ class Guarded(Dispatcher[TransportContext]):
             raise self._told(problem, method, options) from None
         finally:
             self._reports.pop(token, None)
-        if self._most is not None and _weight(raw, self._most) < 0:
+        if self._most is not None and weight(raw, self._most) < 0:
             raise too_large()
         clean: dict[str, Any] = self._redactor.clean(raw)
         return clean
@@ -173,18 +173,18 @@ def _unheard(method: str) -> bool:
     return method in ("notifications/message", "notifications/resources/updated")
 
 
-def _weight(value: Any, left: int) -> int:
+def weight(value: Any, left: int) -> int:
     """What is left of `left` bytes, about; below zero as soon as it is too much."""
     if isinstance(value, str):
         return left - len(value)
     if isinstance(value, Mapping):
         for key, one in value.items():
-            if (left := _weight(one, left - len(str(key)) - 4)) < 0:
+            if (left := weight(one, left - len(str(key)) - 4)) < 0:
                 return left
         return left
     if isinstance(value, list | tuple):
         for one in value:
-            if (left := _weight(one, left - 1)) < 0:
+            if (left := weight(one, left - 1)) < 0:
                 return left
         return left
     return left - 4

@@ -21,7 +21,7 @@ from app import __version__
 from app.upstreams.credentials import Credentials, credentials
 from app.upstreams.entries import Command, Entry, Python, Url
 from app.upstreams.errors import NOT_ASKED, UNREACHABLE, UNUSABLE, NoAnswer, UpstreamDown, in_words
-from app.upstreams.guarded import Guarded
+from app.upstreams.guarded import Guarded, weight
 from app.upstreams.in_process import in_process
 from app.upstreams.listing import MOST, Definition
 from app.upstreams.pipe import Pipe
@@ -30,6 +30,7 @@ from app.upstreams.redaction import Redactor
 from app.upstreams.web import posts, web
 
 PAGES = 100  # of a list, at most
+LIST_BYTES = 16 * 1024 * 1024  # of all its pages, about
 US = mt.Implementation(name="brain-mcp", version=__version__)
 
 
@@ -205,12 +206,16 @@ async def lists(session: ClientSession) -> dict[str, list[Definition]]:
 async def _all(ask: Callable[..., Any], part: str) -> list[Definition]:
     found: list[Definition] = []
     cursor: str | None = None
+    left = LIST_BYTES
     for _ in range(PAGES):
         params = None if cursor is None else mt.PaginatedRequestParams(cursor=cursor)
         page = await ask(params=params)
-        found += [
+        listed = [
             one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in getattr(page, part)
         ]
+        if (left := weight(listed, left)) < 0:  # it is kept in memory, and written to disk
+            raise NoAnswer(code=UNUSABLE, message=f"its list of {part} is larger than {LIST_BYTES >> 20} MiB")
+        found += listed
         cursor = page.next_cursor
         if cursor is None or len(found) >= MOST:
             break

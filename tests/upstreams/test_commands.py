@@ -154,6 +154,16 @@ def test_add_names_the_resources_as_they_are_here_and_says_which_cannot_be(
     assert "# Left out, not a URI with a scheme: {+path}" in said
 
 
+def test_a_list_that_never_ends_is_read_to_a_limit(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = {"uri": "raw://one", "name": "one", "description": "x" * 1_000_000}
+    (place / "raw" / "answers.json").write_text(
+        json.dumps({"resources/list": {"resources": [one], "nextCursor": "more"}})
+    )
+    program = [sys.executable, "-S", str(RAW), str(place / "raw")]
+    assert run(place, "upstreams", "add", "raw", "--", *program) == 2
+    assert "its list of resources is larger than 16 MiB" in capsys.readouterr().err
+
+
 def test_add_may_be_the_first_command_of_all(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "env").write_text(f"DATA_DIR={place / 'data'}\n")
     program = [sys.executable, "-S", str(RAW), str(place / "raw")]
