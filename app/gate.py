@@ -34,9 +34,10 @@ from app.policy.denies import Denies
 from app.policy.rules import Kind, Policy
 from app.principal import Principal
 from app.upstreams.components import UpstreamTool
+from app.upstreams.templates import LONGEST_URI
 from app.upstreams.url_first import error_of
 from app.validation import told
-from app.wording import no_such_tool, not_yours, refusal, with_limits
+from app.wording import no_such_tool, not_yours, refusal, too_long, with_limits
 
 
 class Whoami(TypedDict):
@@ -220,8 +221,11 @@ class Gate(Middleware):
     async def _decide_resource(self, uri: str, principal: Principal | None = None) -> tuple[Decision, str]:
         """By its own name, and by the template's that would answer: what is listed decides.
 
-        With the name of the upstream that has it, or "".
+        With the name of the upstream that has it, or "". What is too long is looked for nowhere: strangers
+        must not decide how long that takes.
         """
+        if len(uri) > LONGEST_URI:
+            return too_long(uri), ""
         resource = await self._mcp.get_resource(uri)
         if resource is not None:
             return self._decide(of("resource", uri, resource), principal), upstream_of(resource)

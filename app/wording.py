@@ -28,3 +28,7 @@ def not_yours(name: str) -> str:
 
 def no_such_tool(name: str) -> Decision:
     return Decision(False, Operation("tool", name), (), frozenset(), (), ("no tool of this name",))
+
+
+def too_long(uri: str) -> Decision:
+    return Decision(False, Operation("resource", uri), (), frozenset(), (), ("a URI too long to look up",))

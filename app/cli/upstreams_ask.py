@@ -25,7 +25,7 @@ FEW = 20
 @dataclass(frozen=True, slots=True)
 class Answer:
     """`listing` None: none came, `why`, and what its program `said` last on standard error.
-    `left_out`: names, quoted, that no policy could hold."""
+    `left_out`: names, quoted, that cannot be used."""
 
     listing: Listing | None
     ms: float | None = None
@@ -55,7 +55,7 @@ def it_said(said: tuple[str, ...] | list[str], indent: str = "") -> str:
 
 def left_out(names: tuple[str, ...]) -> str:
     more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
-    return f"left out, because a policy cannot hold such names: {', '.join(names[:FEW])}{more}"
+    return f"left out, because such names cannot be used: {', '.join(names[:FEW])}{more}"
 
 
 def so_many_tools(number: int) -> str:

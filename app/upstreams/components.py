@@ -18,6 +18,7 @@ from pydantic import PrivateAttr
 from app.upstreams.asking import Asking
 from app.upstreams.behind import Behind
 from app.upstreams.listing import Definition
+from app.upstreams.templates import Shape, normal
 
 _OBJECT = {"type": "object"}
 
@@ -70,10 +71,19 @@ class UpstreamTemplate(ResourceTemplate):
     upstream: str
     trusted: bool
     _behind: Behind = PrivateAttr()
+    _shape: Shape = PrivateAttr()
     _typed: bool = PrivateAttr()
 
     def to_mcp_template(self, **overrides: Any) -> mt.ResourceTemplate:
         return super().to_mcp_template(**overrides, **({} if self._typed else {"mimeType": None}))
+
+    def fits(self, address: str) -> bool:
+        """`address`: a URI in its normal form."""
+        return self._shape.fits(address)
+
+    def matches(self, uri: str) -> dict[str, Any] | None:
+        """No values: the upstream takes the URI apart by itself."""
+        return {} if self.fits(normal(uri)) else None
 
     async def _read(self, uri: str, params: dict[str, Any]) -> ResourceResult:
         """What an address means is for the upstream to say, so it is passed on as it was sent."""
@@ -127,6 +137,7 @@ def template(behind: Behind, one: Definition) -> UpstreamTemplate:
         security=None,
     )
     made._behind, made._typed = behind, bool(one.get("mimeType"))
+    made._shape = Shape(made.uri_template)
     return made
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.upstreams import templates
 from app.upstreams.pins import digest
 
 Definition = Mapping[str, Any]
@@ -65,10 +66,10 @@ def listing(found: Mapping[str, Iterable[Definition]]) -> Listing:
 
 
 def nameless(found: Mapping[str, Iterable[Definition]]) -> tuple[str, ...]:
-    """Tools and prompts whose names no policy could hold."""
+    """Tools and prompts whose names no policy could hold, and templates that nobody looks up."""
     return tuple(
-        repr(str(one.get("name", ""))[:80])
-        for kind in ("tools", "prompts")
+        repr(str(one.get(KEYS[kind], ""))[:80])
+        for kind in ("tools", "prompts", "templates")
         for one in found.get(kind, ())
         if not _nameable(kind, one)
     )
@@ -86,5 +87,9 @@ def _by_key(kind: str, definitions: Iterable[Definition]) -> dict[str, Definitio
 
 def _nameable(kind: str, one: Definition) -> bool:
     key = str(one.get(KEYS[kind], ""))
+    if kind == "resources" and len(key) > templates.LONGEST_URI:
+        return False
+    if kind == "templates" and not templates.usable(key):
+        return False
     test: Callable[[str], Any] = _TOOL_NAME.fullmatch if kind in ("tools", "prompts") else str.isprintable
     return bool(key) and bool(test(key))

@@ -18,6 +18,7 @@ from app.upstreams import components
 from app.upstreams.behind import Behind, Told
 from app.upstreams.components import UpstreamPrompt, UpstreamResource, UpstreamTemplate, UpstreamTool
 from app.upstreams.listing import KEYS, Definition, Listing
+from app.upstreams.templates import normal
 from app.upstreams.upstream import Upstream
 
 log = logging.getLogger("brain.upstreams")
@@ -91,7 +92,8 @@ class Mounted(Provider):
         self, uri: str, version: VersionSpec | None = None
     ) -> ResourceTemplate | None:
         self._look()
-        return next((one for one in self._templates.values() if one.matches(uri) is not None), None)
+        address = normal(uri)
+        return next((one for one in self._templates.values() if one.fits(address)), None)
 
     async def _list_prompts(self) -> Sequence[Prompt]:
         self._look()

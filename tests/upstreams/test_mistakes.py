@@ -177,7 +177,7 @@ def test_tools_that_no_policy_could_name_are_told(place: Path, capsys: pytest.Ca
     lists(place, *NAMES)
     program = ("--", sys.executable, "-S", str(RAW), str(place / "raw"))
     assert run(place, "upstreams", "add", "up", *program) == 0
-    why = "left out, because a policy cannot hold such names: 'two words', 'größe'"
+    why = "left out, because such names cannot be used: 'two words', 'größe'"
     said = capsys.readouterr().out
     assert "[upstream.up] added, 1 tool.\n" in said
     assert f"Some are {why}.\n" in said
