@@ -12,7 +12,6 @@ from fastmcp.prompts import Message
 from fastmcp.prompts.base import InputRequiredPromptResult, PromptResult
 from fastmcp.resources import ResourceResult
 from fastmcp.resources.base import InputRequiredResourceResult
-from fastmcp.resources.template import match_uri_template
 from fastmcp.server.dependencies import get_context
 from pydantic import PrivateAttr, TypeAdapter
 
@@ -20,8 +19,10 @@ from app.errors import AppError
 from app.upstreams import questions
 from app.upstreams.asking import Asking, not_older, progress
 from app.upstreams.entries import Entry
+from app.upstreams.listing import NOTHING, Listing
 from app.upstreams.names import Names
 from app.upstreams.questions import Question, R
+from app.upstreams.templates import Beginnings
 from app.upstreams.upstream import Upstream
 
 Told = Callable[[Entry], str | None]  # what an upstream is told of the caller: a JWT, or nothing
@@ -40,6 +41,7 @@ class Behind:
         self.upstream, self._told = upstream, told
         self.entry = upstream.entry
         self.names = Names(upstream.entry)
+        self._beginnings: tuple[Listing, Beginnings] = (NOTHING, Beginnings(()))
 
     async def call(self, name: str, asked: mt.CallToolRequestParams, context: Asking) -> dict[str, Any]:
         """The result as the newest protocol has it, checked."""
@@ -133,17 +135,22 @@ class Behind:
 
     def _here(self, uri: str) -> str:
         """Where a resource of its is here. What means the same for everybody, such as a web page or a mail
-        address, stays what it is unless it is listed as a resource."""
+        address, stays what it is unless it is listed as a resource, or begins like a template.
+
+        A result has as many URIs as its upstream likes, so each is done with at once."""
         listing = self.upstream.visible()
         if uri in listing.resources:
             return self.names.resource(uri) or uri
         scheme, slashes, _ = uri.partition("://")  # which may stand further behind, in a mail address
         its_own = bool(slashes) and ":" not in scheme and scheme.lower() not in ("http", "https")
-        fits = its_own or any(
-            self.names.uri(one) is not None and match_uri_template(uri, one) is not None
-            for one in listing.templates
-        )
+        fits = its_own or self._beginnings_of(listing).fit(uri)
         return (self.names.uri(uri) or uri) if fits else uri
+
+    def _beginnings_of(self, listing: Listing) -> Beginnings:
+        if self._beginnings[0] is not listing:
+            served = [one for one in listing.templates if self.names.uri(one) is not None]
+            self._beginnings = (listing, Beginnings(served))
+        return self._beginnings[1]
 
 
 class _Read(ResourceResult):

@@ -7,7 +7,8 @@ long the look-up takes. Here each literal part is looked for once, and no choice
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 LONGEST_URI = 2048  # characters; whatever is longer is not looked up, nor listed
@@ -19,6 +20,8 @@ _QUERY = re.compile(
 _EXPRESSION = re.compile(r"(\{[^{}]+\})")
 _TRIPLET = re.compile(r"%[0-9A-Fa-f]{2}")
 _AS_IT_IS = ":/?#[]@!$&'()*+,;=%"
+
+_ALL_OF_THE_WEB = re.compile(r"https?:/*", re.IGNORECASE)
 
 _Gap = tuple[str, int]  # what no value of it holds, and how many characters it has at least
 
@@ -79,6 +82,25 @@ class Shape:
         stop, least = self._free
         end = len(uri) - right
         return end - left >= least and not (stop and stop in uri[left:end])
+
+
+class Beginnings:
+    """With what a URI begins that may be of one of many templates: what each has before its first expression.
+
+    Not where that would be every page of the web.
+    """
+
+    def __init__(self, templates: Iterable[str]) -> None:
+        self._shortest: list[str] = []  # in order, and none begins with another
+        for one in sorted({template.partition("{")[0] for template in templates}):
+            known = bool(self._shortest) and one.startswith(self._shortest[-1])
+            if not known and not _ALL_OF_THE_WEB.fullmatch(one):
+                self._shortest.append(one)
+
+    def fit(self, uri: str) -> bool:
+        """So only one of them can fit: the last that comes before the URI."""
+        place = bisect_right(self._shortest, uri)
+        return place > 0 and uri.startswith(self._shortest[place - 1])
 
 
 def _end(text: str, literals: Sequence[str], gaps: Sequence[_Gap]) -> int | None:

@@ -205,6 +205,7 @@ async def test_a_link_leads_to_what_is_listed_and_an_address_for_everybody_stays
     (tmp_path / "raw" / "exact").write_text(json.dumps({"content": content}))
     tools = [{"name": name, "inputSchema": {"type": "object"}} for name in ("echo", "exact")]
     (tmp_path / "raw" / "tools.json").write_text(json.dumps(tools))
-    async with house_of(tmp_path, clock, team, listed(RESOURCES, TEMPLATES)) as house:
+    web = "https://{host}/{page}"  # whose pages are not all its own
+    async with house_of(tmp_path, clock, team, listed(RESOURCES, [*TEMPLATES, web])) as house:
         blocks = (await house.caller(ALICE, version).call("up_exact"))["result"]["content"]
         assert [one.get("uri") or one["resource"]["uri"] for one in blocks] == [*links.values()] * 2

@@ -16,6 +16,7 @@ from app.upstreams.templates import (
     LONGEST_TEMPLATE,
     LONGEST_URI,
     MOST_EXPRESSIONS,
+    Beginnings,
     Shape,
     normal,
     usable,
@@ -115,6 +116,32 @@ async def test_no_uri_holds_up_many_templates_for_long() -> None:
         for uri in ("m:" + "x" * 2046, "m:" + "-" * 2046, "m:" + "/x" * 1023, "m:x" + "x-/" * 681):
             assert not any(shape.fits(uri) for shape in shapes)
             await asyncio.sleep(0)  # where the timeout counts
+
+
+@pytest.mark.parametrize(
+    ("templates", "uri", "does"),
+    [
+        (["memo:{x}"], "memo:one", True),
+        (["memo:one/{x}", "memo:{x}"], "memo:two", True),
+        (["memo:a/{x}", "memo:a/b/{x}", "memo:b{x}"], "memo:a/c", True),
+        (["memo:a/{x}", "memo:c/{x}"], "memo:b/1", False),
+        (["memo:all"], "mem", False),
+        (["https://example.com/api/{n}"], "https://example.com/api/7", True),
+        (["https://example.com/api/{n}"], "https://example.com/page", False),
+        (["https://{host}/{page}", "HTTP:{x}", "http:/{x}"], "https://example.com/page", False),
+        (["https://{host}/{page}", "https://a/{page}"], "https://a/page", True),
+        ([], "memo:one", False),
+    ],
+)
+def test_a_uri_is_of_a_template_that_begins_like_it(templates: list[str], uri: str, does: bool) -> None:
+    assert Beginnings(templates).fit(uri) is does
+
+
+async def test_as_many_links_as_fit_into_a_result_are_compared_with_all_templates_in_no_time() -> None:
+    beginnings = Beginnings(f"m:{n}{{a}}" for n in range(2000))
+    async with asyncio.timeout(2):
+        assert not any(beginnings.fit("m:x") for _ in range(90_000))
+        await asyncio.sleep(0)  # where the timeout counts
 
 
 @pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
