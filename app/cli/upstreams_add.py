@@ -97,7 +97,7 @@ def suggestion(entry: Entry, found: Listing) -> str:
         if named := [one for one in dict.fromkeys(here.values()) if one is not None]:
             parts.append(f'[scopes."{entry.name}:{kind}"]\n{kind} = [{", ".join(map(_toml, named))}]')
     if left_out := [one for one, here in addresses.items() if here is None]:
-        parts.append(f"# Left out, not a URI with a scheme: {', '.join(left_out)}")
+        parts.append(f"# Left out, no URIs that can be told from those of others: {', '.join(left_out)}")
     return "\n\n".join(parts) + "\n"
 
 

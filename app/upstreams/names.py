@@ -25,12 +25,15 @@ class Names:
 
     def resource(self, there: str) -> str | None:
         """The URI of one that is listed, in the normal form: FastMCP lists and finds it by this, and so it is
-        what a policy has to name. None: it is no URI."""
+        what a policy has to name. None: it is no URI, or its normal form is not in the namespace any more, as
+        `file:name/../home/x`, which is `file:///home/x`."""
         here = self.uri(there)
         try:
-            return None if here is None else str(AnyUrl(here))
+            normal = None if here is None else str(AnyUrl(here))
         except ValidationError:
             return None
+        match = None if normal is None else _URI.fullmatch(normal)
+        return None if match is None or not match[2].startswith(self._part) else normal
 
     def uri(self, there: str) -> str | None:
         """Of a URI, or a template of URIs. None: without a scheme it cannot be told from those of others."""

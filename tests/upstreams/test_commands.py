@@ -151,7 +151,7 @@ def test_add_names_the_resources_as_they_are_here_and_says_which_cannot_be(
         assert run(place, "policy", "check") == 0
         assert (f"listed as `{pattern}`" in capsys.readouterr().out) is warned
     assert 'resources = ["memo:raw/one", "raw://raw/n", "memo:raw/{x}"]' in said
-    assert "# Left out, not a URI with a scheme: {+path}" in said
+    assert "# Left out, no URIs that can be told from those of others: {+path}" in said
 
 
 def test_a_list_that_never_ends_is_read_to_a_limit(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -124,3 +124,37 @@ def test_no_two_uris_here_mean_the_same_one_of_an_upstream(here: str) -> None:
 )
 def test_with_a_namespace_a_uri_begins_with_it_whatever_its_scheme(there: str, here: str | None) -> None:
     assert Names(Entry("up", Python("", ""))).uri(there) == here
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        "file:../home/me/x",
+        "file:/../home/me/x",
+        "FILE:..\\home\\me\\x",
+        "file:./../home/x",
+        "file:..",
+        "file:x",
+    ],
+)
+def test_a_resource_cannot_step_out_of_its_namespace_by_what_a_uri_is_shortened_to(there: str) -> None:
+    assert Names(Entry("up", Python("", ""))).resource(there) is None
+
+
+@pytest.mark.parametrize(
+    ("there", "here"),
+    [
+        ("file:///srv/x", "file://up/srv/x"),
+        ("file://../home/x", "file://up/home/x"),
+        ("HTTP:../x", "http://up/x"),
+        ("memo:../x", "memo:up/../x"),
+    ],
+)
+def test_what_it_is_shortened_to_inside_of_its_namespace_is_its_name(there: str, here: str) -> None:
+    assert Names(Entry("up", Python("", ""))).resource(there) == here
+
+
+@given(uris)
+def test_every_resource_has_its_namespace_in_its_name(there: str) -> None:
+    here = Names(Entry("up", Python("", ""))).resource(there)
+    assert here is None or here.partition(":")[2].removeprefix("//").startswith("up/")
