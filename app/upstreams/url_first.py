@@ -29,11 +29,13 @@ def error_of(refused: Exception) -> MCPError | None:
 
 
 def _urls(error: mt.ErrorData) -> list[mt.ElicitRequestURLParams]:
-    """None for every other error, or where nothing of it can be opened."""
+    """None for every other error, or where nothing of it can be opened. Only pages of the web: a client may
+    open what it is told to, and `file:` or the scheme of a program is nothing for a stranger to name."""
     if error.code != mt.URL_ELICITATION_REQUIRED:
         return []
     try:
         data = mt.ElicitationRequiredErrorData.model_validate(error.data, by_name=False)
     except ValidationError:
         return []
-    return [one.model_copy(update={"meta": None}) for one in data.elicitations]
+    pages = [one for one in data.elicitations if one.url.lower().startswith(("http://", "https://"))]
+    return [one.model_copy(update={"meta": None}) for one in pages]

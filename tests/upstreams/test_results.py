@@ -105,7 +105,8 @@ async def test_a_url_that_has_to_be_opened_first_reaches_the_client(
     entries = lambda folder, web: raw_entry("url", folder, web, secret)  # noqa: E731
     async with upstreamed(tmp_path, clock, team, entries, mode=theirs) as house:
         await until(house.echoes)
-        told = {"elicitations": [{**URL, "url": "https://example.com/?key=upstream-key-5d1e8c", "_meta": {}}]}
+        page = {**URL, "url": "https://example.com/?key=upstream-key-5d1e8c", "_meta": {}}
+        told = {"elicitations": [{**URL, "url": "vscode://run/it"}, page]}  # one that is no page of the web
         for version in VERSIONS:
             answer = await house.caller(ALICE, version).call("up_refuse", code=-32042, data=told)
             error = answer["error"]
@@ -124,6 +125,8 @@ async def test_a_url_that_has_to_be_opened_first_reaches_the_client(
         (-32042, None),
         (-32042, {"elicitations": [{"url": 1}]}),
         (-32042, {"elicitations": []}),
+        (-32042, {"elicitations": [{**URL, "url": "file:///etc/passwd"}]}),
+        (-32042, {"elicitations": [{**URL, "url": "javascript:alert(1)//https://example.com"}]}),
         (-32043, {"elicitations": [URL]}),
     ],
 )
