@@ -26,6 +26,9 @@ from app.upstreams.oversize import read_away
 log = logging.getLogger("brain.upstreams")
 
 FULL = 256 * 1024  # bytes that wait to be read by the process before we wait too
+UNREAD = 1024 * 1024  # bytes of what nobody waits for, on top of that
+DEAF = "it does not read what it is sent"
+ID_LENGTH = 256  # characters of the id of a request of its own
 
 
 class Pipe(Dispatcher[TransportContext]):
@@ -50,6 +53,7 @@ class Pipe(Dispatcher[TransportContext]):
         self._told: set[asyncio.Task[None]] = set()
         self._inflow = Inflow(clock())
         self._garbage = 0
+        self._unread = 0
         self.why = ""
 
     async def send_raw_request(
@@ -59,7 +63,6 @@ class Pipe(Dispatcher[TransportContext]):
             raise _closed()
         options, number = opts or {}, next(self._numbers)
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answer
         if (report := options.get("on_progress")) is not None:
             self._reports[number] = report
             params = {**(params or {}), "_meta": {**(params or {}).get("_meta", {}), "progressToken": number}}
@@ -67,6 +70,7 @@ class Pipe(Dispatcher[TransportContext]):
         try:
             async with asyncio.timeout(options.get("timeout")):
                 await self._send(message if params is None else {**message, "params": params})
+                self._waiting[number] = answer
                 return await answer
         except TimeoutError:
             self._cancel(number, options)
@@ -97,7 +101,10 @@ class Pipe(Dispatcher[TransportContext]):
         task_status.started()
         try:
             while not self.why:
-                self.why = await self._next(told)
+                why = await self._next(told)
+                self.why = self.why or why
+        except _Ended:
+            pass
         finally:
             self.why = self.why or "the connection was ended"
             for answer in self._waiting.values():
@@ -148,7 +155,8 @@ class Pipe(Dispatcher[TransportContext]):
         if method is None:
             return self._resolve(number, message)
         if isinstance(number, str | int):
-            self._refuse(number, method)
+            if _answerable(number):
+                self._refuse(number, method)
         elif isinstance(method, str):
             params = message.get("params")
             params = params if isinstance(params, dict) else {}
@@ -192,21 +200,54 @@ class Pipe(Dispatcher[TransportContext]):
         """It asks us: whether we live, or something that there is nobody to answer."""
         error = {"code": mt.METHOD_NOT_FOUND, "message": NOT_ASKED}
         answer: dict[str, Any] = {"result": {}} if method == "ping" else {"error": error}
-        self._write({"jsonrpc": "2.0", "id": number, **answer})
+        self._mention({"jsonrpc": "2.0", "id": number, **answer})
 
     def _cancel(self, number: int, options: CallOptions) -> None:
-        if options.get("cancel_on_abandon", True):
+        if number in self._waiting and options.get("cancel_on_abandon", True):  # or it was never sent
             params = {"requestId": number, "reason": "nobody waits for it any more"}
-            self._write({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
+            self._mention({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
 
     async def _send(self, message: Mapping[str, Any]) -> None:
-        self._write(message)
         if self._writer.transport.get_write_buffer_size() > FULL:
-            await self._writer.drain()
+            await self._room()
+        self._write(encoded(message) + b"\n")
 
-    def _write(self, message: Mapping[str, Any]) -> None:
+    async def _room(self) -> None:
+        """However many calls there are, and however large: one of them lies beyond FULL, the others wait."""
+        try:
+            while self._writer.transport.get_write_buffer_size() > FULL:
+                await self._writer.drain()
+        except ConnectionError:
+            raise _closed() from None
+        if self.why:
+            raise _closed()
+
+    def _mention(self, message: Mapping[str, Any]) -> None:
+        """What nobody waits for. One that makes us say it and does not read it must not fill our memory."""
+        data = encoded(message) + b"\n"
+        if self._writer.transport.get_write_buffer_size() <= FULL:
+            self._unread = 0
+        self._unread += len(data)
+        if self._unread <= UNREAD:
+            self._write(data)
+        elif not self.why:
+            self.why = DEAF
+            self._reader.set_exception(_Ended())  # whoever reads it may have nothing to read
+
+    def _write(self, data: bytes) -> None:
         if not self._writer.transport.is_closing():
-            self._writer.write(encoded(message) + b"\n")
+            self._writer.write(data)
+
+
+class _Ended(Exception):
+    """We ended it, while its output was waited for."""
+
+
+def _answerable(number: str | int) -> bool:
+    """Whether an id of the other side may be said back. What cannot be printed may have no bytes at all."""
+    if isinstance(number, int):
+        return number.bit_length() < 64
+    return len(number) <= ID_LENGTH and number.isprintable()
 
 
 def _closed() -> NoAnswer:
