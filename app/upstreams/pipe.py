@@ -28,6 +28,7 @@ log = logging.getLogger("brain.upstreams")
 FULL = 256 * 1024  # bytes that wait to be read by the process before we wait too
 UNREAD = 1024 * 1024  # bytes of what nobody waits for, on top of that
 DEAF = "it does not read what it is sent"
+BATCH = 100  # messages in one line, as protocol 2025-03-26 has it; more, or none, is no MCP
 ID_LENGTH = 256  # characters of the id of a request of its own
 
 
@@ -123,12 +124,17 @@ class Pipe(Dispatcher[TransportContext]):
             said = json.loads(line)
         except (ValueError, RecursionError):
             said = None
-        messages = said if isinstance(said, list) else [said]  # protocol 2025-03-26 has batches
-        asked = [self._take(message, told) for message in messages]
-        if not all(asked):
-            await asyncio.sleep(0)  # whoever talks all the time must not keep the loop
-            if self._inflow.overflows(self._clock()):
+        if not isinstance(said, list):
+            unasked = 0 if self._take(said, told) else 1
+        elif 0 < len(said) <= BATCH:
+            unasked = sum(not self._take(message, told) for message in said)
+        else:  # not looked at one by one: there may be millions
+            self._take(None, told)
+            unasked = BATCH
+        if unasked:
+            if self._inflow.overflows(self._clock(), unasked):
                 return FLOODS
+            await asyncio.sleep(0)  # whoever talks all the time must not keep the loop
         return ""
 
     async def _read_away(self, known: int) -> str:

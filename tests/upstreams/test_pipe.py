@@ -12,8 +12,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from app.upstreams.credentials import Credentials
 from app.upstreams.entries import Command
+from app.upstreams.errors import FLOODS, NoAnswer
 from app.upstreams.pipe import FULL, Pipe
 from app.upstreams.process import process
 
@@ -121,3 +124,54 @@ async def test_of_many_large_calls_one_lies_in_memory_and_all_are_answered() -> 
     assert [await call for call in calls] == [{"to": number} for number in range(1, 21)]
     running.cancel()
     transport.abort()
+
+
+TELLS = '{"method": "notifications/message"}'
+
+
+@pytest.mark.parametrize(
+    ("line", "lines"),
+    [
+        (f"[{', '.join([TELLS] * 100)}]", 10),
+        (f"[{', '.join([TELLS] * 101)}]", 10),
+        (f"[{'1, ' * 100_000}1]", 10),
+        ("[1, 2]", 500),
+        ("[]", 10),
+    ],
+)
+async def test_what_it_says_unasked_counts_one_by_one_in_a_batch_too(
+    tmp_path: Path, line: str, lines: int
+) -> None:
+    """A thousand at once are allowed. A line that is no batch of one to a hundred counts as a hundred."""
+    program = """
+told = heard()["params"]
+for _ in range(told["lines"]):
+    sys.stdout.write(told["line"] + "\\n")
+sys.stdout.flush()
+say([{"id": heard()["id"], "result": {}}])
+"""
+    async with opened(tmp_path, program) as (pipe, _):
+        await pipe.notify("lines", {"line": line, "lines": lines})
+        assert await pipe.send_raw_request("x", None) == {}
+    async with opened(tmp_path, program) as (pipe, _):
+        await pipe.notify("lines", {"line": line, "lines": lines + 1})
+        with pytest.raises(NoAnswer):
+            await pipe.send_raw_request("x", None)
+        assert pipe.why == FLOODS
+
+
+async def test_a_batch_that_is_too_long_is_not_taken_apart(tmp_path: Path) -> None:
+    taken = []
+
+    def told(method: str, params: Any) -> bool:
+        taken.append(method)
+        return True
+
+    program = f"""
+say([{TELLS}] * 101)
+say([{TELLS}] * 100)
+say({{"id": heard()["id"], "result": {{}}}})
+"""
+    async with opened(tmp_path, program, told=told) as (pipe, _):
+        await pipe.send_raw_request("x", None)
+    assert len(taken) == 100
