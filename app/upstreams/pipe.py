@@ -29,6 +29,7 @@ FULL = 256 * 1024  # bytes that wait to be read by the process before we wait to
 UNREAD = 1024 * 1024  # bytes of what nobody waits for, on top of that
 DEAF = "it does not read what it is sent"
 BATCH = 100  # messages in one line, as protocol 2025-03-26 has it; more, or none, is no MCP
+BY_US = "the connection was ended"
 ID_LENGTH = 256  # characters of the id of a request of its own
 
 
@@ -107,7 +108,7 @@ class Pipe(Dispatcher[TransportContext]):
         except _Ended:
             pass
         finally:
-            self.why = self.why or "the connection was ended"
+            self.why = self.why or BY_US
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(_closed())

@@ -8,17 +8,19 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
+
+import anyio
 
 from app.upstreams import launch
 from app.upstreams.credentials import Credentials, located
 from app.upstreams.entries import Command
 from app.upstreams.errors import UpstreamDown
 from app.upstreams.inflow import Inflow
-from app.upstreams.pipe import Pipe
+from app.upstreams.pipe import BY_US, Pipe
 from app.upstreams.redaction import Redactor
 
 log = logging.getLogger("brain.upstreams")
@@ -74,7 +76,21 @@ async def process(
     try:
         yield pipe
     finally:
-        await asyncio.shield(asyncio.ensure_future(_end(child, stdin, hearing, patient=not pipe.why)))
+        await _whole(_end(child, stdin, hearing, patient=pipe.why in ("", BY_US)))
+
+
+async def _whole(ending: Coroutine[Any, Any, None]) -> None:
+    """However often we are cancelled meanwhile: nobody is left running, and nobody unwaited for."""
+    task, cancelled = asyncio.create_task(ending), False
+    with anyio.CancelScope(shield=True):  # its cancellations come again in each turn of the loop
+        while not task.done():
+            try:
+                await asyncio.wait({task})
+            except asyncio.CancelledError:
+                cancelled = True
+    task.result()
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 async def _hear(
@@ -128,17 +144,21 @@ async def _end(
     One that misbehaved is not asked.
     """
     stdin.close()
-    if patient:
-        await _gone(child)
-        if child.returncode is None:
-            _signal(child, signal.SIGTERM)
+    try:
+        if patient:
             await _gone(child)
-    _signal(child, signal.SIGKILL)
+            if child.returncode is None:
+                _signal(child, signal.SIGTERM)
+                await _gone(child)
+    finally:  # a loop that ends cancels this too
+        _signal(child, signal.SIGKILL)
     await _gone(child)
     # Its last words are in the pipe. Somebody whom it started, and who left its group, may hold that open.
     await asyncio.wait({hearing}, timeout=LAST_WORDS)
     hearing.cancel()
     await asyncio.gather(hearing, return_exceptions=True)
+    if stdin.transport.get_write_buffer_size():  # the same for what nobody reads any more
+        stdin.transport.abort()
     child._transport.close()  # type: ignore[attr-defined]
 
 
