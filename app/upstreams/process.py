@@ -29,6 +29,8 @@ LAUNCH = str(Path(launch.__file__))
 GRACE = 1.0  # seconds from the end of its input to SIGTERM, and from there to SIGKILL
 LAST_WORDS = 0.2  # seconds to read what it said before it went
 STDERR_LINE = 2000  # characters of a line in our log
+STDERR_LONGEST = 64 * 1024  # bytes of a line of which anything is said: a part may end in half a credential
+LEFT_OUT = f"(a line of more than {STDERR_LONGEST // 1024} KiB is left out)"
 STDERR_BURST, STDERR_PER_SECOND = 100, 20.0
 PAUSE = 0.05  # between two looks at standard error once it says too much
 CHUNK = 64 * 1024
@@ -103,13 +105,16 @@ async def _hear(
     """Standard error, line by line, without credentials; what is too much is read and left out."""
 
     def say(line: bytes) -> None:
+        if len(line) > STDERR_LONGEST:
+            heard(LEFT_OUT)
+            return
         text = redactor.text(line.decode(errors="replace"))[:STDERR_LINE]
         heard("".join(c if c.isprintable() else " " for c in text))
 
     inflow, rest, silent = Inflow(clock(), STDERR_BURST, STDERR_PER_SECOND), b"", False
     while chunk := await stderr.read(CHUNK):
         *lines, rest = (rest + chunk).split(b"\n")
-        rest = rest[-STDERR_LINE:]
+        rest = rest[: STDERR_LONGEST + 1]
         for line in lines:
             if inflow.overflows(clock()):
                 if not silent:

@@ -41,10 +41,13 @@ async def opened(
     program: str,
     clock: Callable[[], float] = lambda: 0.0,
     told: Callable[..., bool] = lambda *_: True,
+    given: Credentials = Credentials(),  # noqa: B008 - is not changed
+    hear: Callable[[str], None] | None = None,
 ) -> AsyncIterator[tuple[Pipe, asyncio.Task[None]]]:
     """The pipe of such a program, and its `run`, which ends as that of a session does."""
     words = (sys.executable, "-c", SPEAKS + program)
-    async with process("up", Command(words), Credentials(), folder, most=MOST, clock=clock) as pipe:
+    listen = None if hear is None else lambda: hear
+    async with process("up", Command(words), given, folder, most=MOST, clock=clock, hear=listen) as pipe:
         running = asyncio.create_task(pipe.run(nobody, nobody, told))
         try:
             yield pipe, running

@@ -7,6 +7,10 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
+from app.upstreams.credentials import Credentials
+from app.upstreams.process import LEFT_OUT, STDERR_LINE
 from tests.audit.waiting import until
 
 from .test_pipe import opened
@@ -128,3 +132,24 @@ if child:
     assert is_gone(pids[0])
     await until(lambda: is_dead(pids[1]))
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+TOKEN = "upstream-token-5d1e8c"
+
+
+@pytest.mark.parametrize("after", [1990, 50_000, 65_000, 66_000, 1_000_000])
+@pytest.mark.parametrize("end", ["", "\nnext\n"])
+async def test_no_part_of_a_credential_is_said_however_long_its_line(
+    tmp_path: Path, after: int, end: str
+) -> None:
+    said: list[str] = []
+    program = f"""
+sys.stderr.write("a" * 100 + {TOKEN!r} + "b" * {after} + {end!r})
+sys.stderr.flush()
+"""
+    given = Credentials(secrets=(TOKEN,))
+    async with opened(tmp_path, program, given=given, hear=said.append) as (_, running):
+        await running
+    whole = ("a" * 100 + "[redacted]" + "b" * after)[:STDERR_LINE]
+    assert said[0] == (whole if after < 65_400 else LEFT_OUT)
+    assert said[1:] == end.split()
