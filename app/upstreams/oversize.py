@@ -10,9 +10,14 @@ ENDS = 512  # bytes that are kept of its beginning, and of its end
 TIMES = 16  # so many times as large as allowed, and it is no line any more
 
 # Its number where it cannot be part of anything inside: as the first of the outermost object, or as the last.
+# What it asks of us has a number too, of its own: only beside a result, or an error, it is one of ours.
 _VERSION = rb'"jsonrpc"\s*:\s*"2\.0"'
-_FIRST = re.compile(rb"\s*\{\s*(?:" + _VERSION + rb'\s*,\s*)?"id"\s*:\s*(\d{1,15})\s*,')
-_LAST = re.compile(rb',\s*"id"\s*:\s*(\d{1,15})\s*(?:,\s*' + _VERSION + rb"\s*)?\}\s*$")
+_ID = rb'"id"\s*:\s*(\d{1,15})\s*'
+_BEGINS = rb"\s*\{\s*(?:" + _VERSION + rb"\s*,\s*)?"
+_ANSWERS = rb'"(?:result|error)"\s*:'
+_FIRST = re.compile(_BEGINS + _ID + rb",\s*(?:" + _VERSION + rb"\s*,\s*)?" + _ANSWERS)
+_ANSWER = re.compile(_BEGINS + _ANSWERS)
+_LAST = re.compile(rb",\s*" + _ID + rb"(?:,\s*" + _VERSION + rb"\s*)?\}\s*$")
 
 
 async def read_away(reader: asyncio.StreamReader, known: int, most: int) -> int | None:
@@ -35,5 +40,5 @@ async def read_away(reader: asyncio.StreamReader, known: int, most: int) -> int 
 
 
 def number_in(head: bytes, tail: bytes) -> int | None:
-    found = _FIRST.match(head) or _LAST.search(tail)
+    found = _FIRST.match(head) or (_LAST.search(tail) if _ANSWER.match(head) else None)
     return int(found[1]) if found else None

@@ -20,6 +20,8 @@ ANSWERS = {
     b'{"result":{"id":7,"text":"%s"},"jsonrpc":"2.0","id":8}': 8,
     b'{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"%s\\",\\"id\\":7}"}}': None,
     b'{"jsonrpc":"2.0","id":"7","result":{"text":"%s"}}': None,
+    b'{"id":7,"error":{"code":1,"message":"%s"}}': 7,
+    b'{"error":{"code":1,"message":"%s"},"id":7}': 7,
 }
 
 
@@ -59,4 +61,19 @@ async def test_the_end_of_the_output_in_it_is_told() -> None:
 
 
 def test_a_short_head_is_read_once() -> None:
-    assert number_in(b'{"id":1,', b'x"}') == 1
+    assert number_in(b'{"id":1,"result":', b'x"}') == 1
+
+
+@pytest.mark.parametrize(
+    "request_of_its_own",
+    [
+        b'{"jsonrpc":"2.0","id":7,"method":"sampling/createMessage","params":{"text":"%s"}}',
+        b'{"id":7,"jsonrpc":"2.0","method":"sampling/createMessage","params":{"text":"%s"}}',
+        b'{"id":7,"params":{"text":"%s"},"method":"sampling/createMessage"}',
+        b'{"jsonrpc":"2.0","method":"sampling/createMessage","params":{"text":"%s"},"id":7}',
+        b'{"method":"sampling/createMessage","params":{"text":"%s"},"id":7,"jsonrpc":"2.0"}',
+        b'{"params":{"text":"%s"},"method":"sampling/createMessage","id":7}',
+    ],
+)
+async def test_what_it_asks_of_us_is_nobodys_answer(request_of_its_own: bytes) -> None:
+    assert await skipped(request_of_its_own % LONG) == (None, b"next\n")
