@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from app.tunnel.releases import PINNED
+from tests.tunnel.cloudflareds import saying
+
 from .terminal import terminal
 from .world import HOST, OWNER, World, world
 
@@ -26,10 +29,12 @@ async def internet(tmp_path: Path) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-def busy() -> Iterator[dict[str, str]]:
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A LAN door whose port is in use: what comes after the questions ends there, with nothing made."""
+    cloudflared = saying(tmp_path_factory.mktemp("bin") / "cloudflared", PINNED)  # none is downloaded
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        yield {"MCP_PORT": str(taken.getsockname()[1]), "CLOUDFLARE_API_TOKEN": ""}
+        port = str(taken.getsockname()[1])
+        yield {"MCP_PORT": port, "CLOUDFLARE_API_TOKEN": "", "CLOUDFLARED_BIN": str(cloudflared)}
 
 
 async def test_a_bad_answer_is_told_and_that_one_question_is_asked_again(
