@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import httptools
 
-from app.upstreams.errors import BROKE_OFF, OVERSIZE, TOO_LARGE, UNREACHABLE, UNUSABLE, NoAnswer, refused
+from app.upstreams.errors import BROKE_OFF, TOO_LARGE, UNREACHABLE, UNUSABLE, NoAnswer, refused, too_large
 
 STREAM_TIMES = 16  # a stream of progress and one answer may be so many times as large as an answer
 HEAD_MOST = 64 * 1024  # bytes that come without one of the body among them
@@ -82,7 +82,7 @@ class Answer:
             if self._whole:
                 self._parser = None
             elif self._dry > HEAD_MOST:
-                self.fail(_too_large())
+                self.fail(_endless())
 
     def end(self) -> None:
         """RFC 9112 §6.3 (8): without a length and without chunks, the body ends with the connection."""
@@ -108,7 +108,7 @@ class Answer:
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers += 1
         if self._headers > HEADERS_MOST:
-            raise _too_large()
+            raise _endless()
         if self.status:
             return  # RFC 9110 §6.5.1: trailers are nothing of the head
         name, value = name.lower(), value.strip().lower()
@@ -141,7 +141,7 @@ class Answer:
         self._dry = 0
         self._left -= len(data)
         if self._left < 0:
-            raise _too_large(OVERSIZE)
+            raise too_large()
         self.body += data
 
     def on_message_complete(self) -> None:
@@ -153,5 +153,6 @@ def broke_off() -> NoAnswer:
     return NoAnswer(code=UNREACHABLE, message=BROKE_OFF)
 
 
-def _too_large(code: int = UNUSABLE) -> NoAnswer:
-    return NoAnswer(code=code, message=TOO_LARGE)
+def _endless() -> NoAnswer:
+    """A head is no matter of what was asked for: this counts as a failure, a large body does not."""
+    return NoAnswer(code=UNUSABLE, message=TOO_LARGE)

@@ -28,8 +28,6 @@ NOT_ASKED = "Questions are passed on since protocol 2026-07-28."
 NAME_ONE = "name one in its entry: bearer_env, bearer_file or headers"
 # Headers of such an answer: the words, for whoever looks at the status alone.
 WHY, WHOLE = "x-why", "x-whole"
-
-
 # Stands in our own words where they come to us by the SDK, as an upstream's would; none of them ever sees it.
 MARK = secrets.token_hex(16)
 

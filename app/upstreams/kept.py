@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.errors import AppError
+from app.stamp import Stamp, stamp
 from app.strict import json_object
 from app.upstreams.listing import Definition, Listing, listing
 from app.upstreams.pins import digest
@@ -19,8 +20,6 @@ log = logging.getLogger("brain")
 
 FOLDER = "upstreams"  # in DATA_DIR
 LOOK_EVERY = 0.4  # seconds; what was accepted counts within one second
-
-_Stamp = tuple[int, int, int]
 
 
 class KeptUnusable(AppError):
@@ -58,7 +57,7 @@ class KeptFile:
     def __init__(self, data_dir: Path, name: str, now: Callable[[], float]) -> None:
         self.path = data_dir / FOLDER / f"{name}.json"
         self._now = now
-        self._stamp: _Stamp | None = None
+        self._stamp: Stamp | None = None
         self._kept: Kept | None = None
         self._looked_at: float | None = None
 
@@ -76,12 +75,12 @@ class KeptFile:
         return self.current()
 
     def _look(self) -> None:
-        stamp = _stamp(self.path)
-        if stamp == self._stamp:
+        found = stamp(self.path)
+        if found == self._stamp:
             return
-        self._stamp = stamp
+        self._stamp = found
         try:
-            self._kept = None if stamp is None else _read(self.path)
+            self._kept = None if found is None else _read(self.path)
         except (OSError, ValueError, KeyError, TypeError) as problem:
             # What was accepted is unknown, so nothing is taken as accepted.
             log.error(
@@ -104,7 +103,7 @@ class KeptFile:
             temporary.replace(self.path)
         except OSError as problem:
             raise KeptUnusable(f"{self.path} cannot be written: {problem.strerror}.") from None
-        self._stamp, self._kept = _stamp(self.path), kept
+        self._stamp, self._kept = stamp(self.path), kept
 
     def hold(self, kept: Kept) -> None:
         """In memory alone, where it cannot be written."""
@@ -120,11 +119,3 @@ def _read(path: Path) -> Kept:
 
 def _accepted(definitions: Mapping[str, Definition], accepted: Mapping[str, str]) -> dict[str, Definition]:
     return {name: one for name, one in definitions.items() if digest(one) == accepted.get(name)}
-
-
-def _stamp(path: Path) -> _Stamp | None:
-    try:
-        seen = os.stat(path)
-    except OSError:
-        return None
-    return seen.st_mtime_ns, seen.st_size, seen.st_ino

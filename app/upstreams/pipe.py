@@ -18,7 +18,7 @@ from mcp.shared.dispatcher import CallOptions, Dispatcher, OnNotify, OnNotifyInt
 from mcp.shared.exceptions import MCPError
 from mcp.shared.transport_context import TransportContext
 
-from app.upstreams.errors import FLOODS, NOT_ASKED, OVERSIZE, TOO_LARGE, NoAnswer
+from app.upstreams.errors import FLOODS, NOT_ASKED, NoAnswer, too_large
 from app.upstreams.inflow import Inflow
 from app.upstreams.messages import encoded, is_number
 from app.upstreams.oversize import read_away
@@ -148,7 +148,7 @@ class Pipe(Dispatcher[TransportContext]):
             return "it sent a message without an end"
         answer = None if number is None else self._waiting.get(number)
         if answer is not None and not answer.done():
-            answer.set_exception(NoAnswer(code=OVERSIZE, message=TOO_LARGE))
+            answer.set_exception(too_large())
         return FLOODS if self._inflow.overflows(self._clock()) else ""
 
     def _take(self, message: Any, told: OnNotifyIntercept) -> bool:
